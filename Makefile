@@ -1,0 +1,62 @@
+# Everything a newcomer needs: `make demo` and `make test`. Python 3.11+ and make are enough to start.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help setup demo test check format bench faults conformance lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## build .venv with everything in it (the other targets do this themselves)
+
+$(VENV)/.ready: requirements.lock pyproject.toml compat/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Heliograph needs Python 3.11 or newer; \`$(PYTHON)\` is older. Try: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "Python's venv module is missing; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) (once, about 20 s)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e compat
+	@touch $@
+
+demo: setup ## live candles from a simulated Binance, through a server, on your screen (ARGS="--headless --duration 20")
+	@$(BIN)/heliograph demo $(ARGS)
+
+test: setup ## the test suite (ARGS="-k name" to choose)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup ## rewrite the sources in the house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## the benchmark table, as ratios to the barest code, and bench/results.json
+	@$(BIN)/python -m bench $(ARGS)
+
+faults: setup ## the kill -9 tests, at full size
+	@HELIOGRAPH_FAULTS=full $(BIN)/python -m pytest -m faults tests/faults -s $(ARGS)
+
+conformance: .venv-conformance/.ready ## the venues' own clients against the simulator
+	@$(BIN)/python -m pytest -m conformance tests/conformance $(ARGS)
+
+.venv-conformance/.ready: requirements-conformance.lock | setup
+	@$(PYTHON) -m venv --clear .venv-conformance
+	@$(BIN)/uv pip install --quiet --python .venv-conformance/bin/python --require-hashes -r requirements-conformance.lock
+	@touch $@
+
+lock: setup ## resolve the lock files again
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra embedded requirements.in pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  requirements-conformance.in -o requirements-conformance.lock
+
+clean: ## remove the environments and caches
+	rm -rf $(VENV) .venv-conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Valkey, and nothing else in the house knows Valkey."""

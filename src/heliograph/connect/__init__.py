@@ -1,0 +1,1 @@
+"""I/O shells that can drive any venue: they act, and decide nothing."""

@@ -1,0 +1,89 @@
+"""Every error that Heliograph raises, as one small tree.
+
+::
+
+    HeliographError
+    ├── ConfigError        a setting, argument or name is wrong: mend it and start again
+    ├── BusError           Valkey refused, is away, or answered what it should not
+    ├── DecodeError        bytes are not what their source documents
+    ├── VenueUnreachable   the venue did not answer: try again later
+    ├── VenueRejected      the venue answered no: trying again will not help
+    ├── OutcomeUnknown     bytes left and no clear answer came: reconcile before anything else
+    └── SettlementError    a settlement rule was broken
+
+Errors hold facts as attributes and build their message from them.
+"""
+
+
+class HeliographError(Exception):
+    """The root of the tree: catch it to catch all that Heliograph raises on purpose."""
+
+
+class ConfigError(HeliographError):
+    """A setting, argument or name that cannot be used.
+
+    Args:
+        what: what was wrong, in the user's words.
+        accepted: what would have been right, in the order to show it.
+
+    """
+
+    def __init__(self, what: str, accepted: tuple[str, ...] = ()) -> None:
+        self.what = what
+        self.accepted = accepted
+        super().__init__(f"{what}; accepted: {', '.join(accepted)}" if accepted else what)
+
+
+class BusError(HeliographError):
+    """Valkey is away, refused a command, or answered what it should not."""
+
+
+class DecodeError(HeliographError):
+    """Bytes that are not what their source documents."""
+
+
+class VenueUnreachable(HeliographError):
+    """The venue gave no answer, or one that asks to come back later.
+
+    Args:
+        venue: the venue's name.
+        reason: what happened.
+        retry_after_s: how long the venue asked to be left alone, in seconds, if it said so.
+
+    """
+
+    def __init__(self, venue: str, reason: str, retry_after_s: float | None = None) -> None:
+        self.venue = venue
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        wait = "" if retry_after_s is None else f", asks for {retry_after_s:g} s of silence"
+        super().__init__(f"{venue} did not answer: {reason}{wait}")
+
+
+class VenueRejected(HeliographError):
+    """The venue's clear no.
+
+    Args:
+        venue: the venue's name.
+        code: the venue's own code, as text.
+        reason: the venue's own words.
+
+    """
+
+    def __init__(self, venue: str, code: str, reason: str) -> None:
+        self.venue = venue
+        self.code = code
+        self.reason = reason
+        super().__init__(f"{venue} refused: {reason} (code {code})")
+
+
+class OutcomeUnknown(HeliographError):
+    """Bytes may have arrived and no clear answer came back."""
+
+
+class SettlementError(HeliographError):
+    """A settlement rule was broken; `code` says which."""
+
+    def __init__(self, code: str, what: str) -> None:
+        self.code = code
+        super().__init__(f"{what} ({code})")

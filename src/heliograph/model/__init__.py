@@ -1,0 +1,1 @@
+"""The domain: frozen values, no I/O, one vocabulary for every venue."""

@@ -1,0 +1,1 @@
+"""Trading venues as pure code: bytes in, events and effects out."""

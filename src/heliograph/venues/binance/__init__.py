@@ -1,0 +1,1 @@
+"""Binance: spot, USD-M futures, COIN-M futures."""

@@ -1,0 +1,203 @@
+"""What a venue promises, and what may be asked of it.
+
+A venue is a value: URLs, limits and names, and factories for pure objects. It does no I/O; what it wants done in the
+world it returns as effects, and the shells in `connect` do it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import Instrument, MarketId, VenueId
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """One channel of one instrument; candles also say their interval."""
+
+    channel: Channel
+    instrument: Instrument
+    interval: Interval | None = None
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One HTTP GET to the venue's REST interface, and why it is made."""
+
+    path: str
+    query: tuple[tuple[str, str], ...]
+    weight: int
+    """What the venue counts it as, in the venue's units."""
+    purpose: "Purpose"
+
+
+class CandlePage(msgspec.Struct, frozen=True):
+    """Wants the candles that open from `from_ns` up to and including `to_ns` (None: up to the present)."""
+
+    instrument: Instrument
+    interval: Interval
+    from_ns: int
+    to_ns: int | None
+
+
+class TradePage(msgspec.Struct, frozen=True):
+    """Wants the trades numbered from `from_sequence` up to and including `to_sequence`."""
+
+    instrument: Instrument
+    from_sequence: int
+    to_sequence: int
+
+
+class BookPage(msgspec.Struct, frozen=True):
+    """Wants a snapshot of the book."""
+
+    instrument: Instrument
+
+
+class InstrumentPage(msgspec.Struct, frozen=True):
+    """Wants the list of instruments."""
+
+    market: MarketId
+
+
+Purpose = CandlePage | TradePage | BookPage | InstrumentPage
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send this text frame."""
+
+    payload: bytes
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """Make this request; its answer comes back to the feed's `fetched`, or its failure to `failed`."""
+
+    request: Request
+
+
+class Reconnect(msgspec.Struct, frozen=True):
+    """Give this connection up and make another.
+
+    `planned` means that the venue announced it: open the next connection before this one closes.
+    """
+
+    reason: str
+    planned: bool = False
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A frame (by its index in the batch) or an answer (index -1) that is not what the venue documents."""
+
+    index: int
+    reason: str
+
+
+class VenueError(msgspec.Struct, frozen=True):
+    """The venue said no to something that we asked for; repeating it will not help."""
+
+    code: str
+    reason: str
+
+
+Effect = Send | Fetch | Reconnect | Refused | VenueError
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """One socket to open: where, and what it is to carry."""
+
+    path: str
+    """Path and query, to be put behind the market's socket URL."""
+    subscriptions: tuple[Subscription, ...]
+
+
+class Feed(Protocol):
+    """The codec of one socket: remembers what the protocol needs, and nothing else.
+
+    All methods append to the caller's lists. None raises on what a venue sends.
+    """
+
+    def opened(self, now_ns: int, effects: list[Effect]) -> None:
+        """The socket is open."""
+
+    def decode(
+        self, frames: Sequence[bytes], received_ns: int, events: list[VenueEvent], effects: list[Effect]
+    ) -> None:
+        """Take the text frames of one socket read, in order."""
+
+    def ticked(self, now_ns: int, effects: list[Effect]) -> None:
+        """Time passed; called about once a second."""
+
+    def change(self, wanted: Sequence[Subscription], effects: list[Effect]) -> None:
+        """Carry exactly these subscriptions from now on, over the same socket."""
+
+    def fetched(
+        self, request: Request, body: bytes, received_ns: int, events: list[VenueEvent], effects: list[Effect]
+    ) -> None:
+        """A request that this feed asked for was answered with success.
+
+        A candle in an answer is closed only where the answer itself or the venue's own time proves it.
+        """
+
+    def failed(self, request: Request, reason: str, now_ns: int, effects: list[Effect]) -> None:
+        """A request that this feed asked for failed for good."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a market tolerates, as its documentation says."""
+
+    streams_per_connection_max: int
+    connects_max: int
+    connects_window_s: float
+    messages_per_s_max: float
+    """Control messages from us to the venue, a connection."""
+    connection_life_s: float
+    """After this long the venue cuts the connection."""
+    silence_s_max: float
+    """A connection that has said nothing at all for this long (pings included) is dead."""
+    weight_max: int
+    weight_window_s: float
+    weight_header: str
+    """The answer's header that says how much weight is used in the present window."""
+    stream_silence_s_max: float | None = None
+    """A stream that was acknowledged but has been silent for this long, while the market trades, is reported stale."""
+
+
+class Market(msgspec.Struct, frozen=True):
+    """One market of a venue, all that the shells need to know of it.
+
+    `socket_url` and `rest_url` have no path beyond what every request shares, and no slash at the end.
+    """
+
+    venue: VenueId
+    market: MarketId
+    aliases: tuple[str, ...]
+    socket_url: str
+    rest_url: str
+    limits: Limits
+    intervals: tuple[Interval, ...]
+    channels: tuple[Channel, ...]
+    instrument: Callable[[str], Instrument]
+    """Makes an instrument of a venue symbol alone, where no list of instruments was read; raises `ConfigError`."""
+    instruments_request: Callable[[], Request]
+    parse_instruments: Callable[[bytes], list[Instrument]]
+    """Raises `DecodeError`."""
+    plan: Callable[[Sequence[Subscription], int], list[Connection]]
+    """Spreads subscriptions over sockets; the second argument bounds the instruments of one socket."""
+    feed: Callable[[Connection], Feed]
+    candle_request: Callable[[CandlePage], Request]
+    """The first page of a range; later pages the feed asks for itself."""
+    trade_request: Callable[[TradePage], Request] | None
+    parse_error: Callable[[int, bytes], VenueError]
+    """Reads the body of an answer whose HTTP status is not a success."""
+
+
+class Venue(msgspec.Struct, frozen=True):
+    """A venue's declaration of itself."""
+
+    name: VenueId
+    markets: Mapping[MarketId, Market]
+    default_market: MarketId | None
+    """The market that is meant where the user names none; None: the user must."""
+    documentation: str
