@@ -1,0 +1,188 @@
+"""Settings: a file, the environment, and what each of them means.
+
+Every setting has one home, a default and a sentence. The variables that the OHLCV connector's document names are read
+under their names (`CONNECTOR_…`); ours are `HELIOGRAPH_…`. Stronger wins: command line, environment, `.env`, the TOML
+file, the default. An unknown key fails, and the error says which one was probably meant.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from heliograph.errors import ConfigError
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class ConnectorSettings(BaseSettings):
+    """The OHLCV connector's settings, each under its documented variable name with the prefix `CONNECTOR_`."""
+
+    model_config = SettingsConfigDict(env_prefix="CONNECTOR_", extra="forbid", frozen=True)
+
+    inactivity_timeout: float = Field(3.0, gt=0, description="Seconds without a frame after which REST is asked")
+    reconnect_delay: float = Field(1.0, ge=0, description="First pause before a reconnect, in seconds; it grows")
+    rest_timeout: float = Field(5.0, gt=0, description="Seconds that a REST request may take")
+    ws_ping_interval: float = Field(20.0, gt=0, description="Seconds between our WebSocket pings")
+    ws_ping_timeout: float = Field(20.0, gt=0, description="Seconds that a pong may take")
+    stream_idle_timeout: float = Field(10.0, gt=0, description="Seconds without a quote after which a stream ends")
+    max_symbol_per_ws: int = Field(50, gt=0, description="Symbols on one WebSocket connection")
+    log_level: LogLevel = Field("INFO", description="How much is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    circuit_breaker_failure_threshold: int = Field(5, gt=0, description="Failures in a row that open the breaker")
+    circuit_breaker_recovery_timeout: float = Field(30.0, gt=0, description="Seconds the breaker stays open at first")
+    circuit_breaker_half_open_calls: int = Field(1, gt=0, description="Attempts that a half-open breaker allows")
+    closed_queue_maxsize: int = Field(1000, gt=0, description="Events that the keep-every lane holds")
+    open_queue_maxsize: int = Field(0, ge=0, description="Slots of the latest-wins lane; 0: one for each instrument")
+    deduplication_window_seconds: float = Field(120.0, gt=0, description="How long a delivered event is remembered")
+    deduplication_max_entries: int = Field(10000, gt=0, description="How many delivered events are remembered")
+    rest_pool_connections: int = Field(10, gt=0, description="REST connections to one host at most")
+    rest_pool_maxsize: int = Field(20, gt=0, description="REST connections in all at most")
+    wss_host: str = Field("127.0.0.1", description="Address that the WebSocket server listens on")
+    wss_port: int = Field(8765, ge=0, le=65535, description="Port that the WebSocket server listens on; 0: a free one")
+    wss_log_level: LogLevel = Field("INFO", description="How much the WebSocket server logs")
+    wss_subscribe_timeout: float = Field(10.0, gt=0, description="Seconds that a client has to subscribe")
+    wss_health_check_port: int = Field(8766, ge=0, le=65535, description="Port of the probes; 0: a free one")
+    wss_health_check_enabled: bool = Field(True, description="Whether the probes are served")
+
+
+class BusSettings(BaseSettings):
+    """Where the server is, and how much market data it keeps; the variables' prefix is `HELIOGRAPH_`."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_", extra="forbid", frozen=True)
+
+    valkey_url: str | None = Field(None, description="redis:// or rediss:// URL of the server; none: an embedded one")
+    valkey_binary: Path | None = Field(None, description="The server program to embed, instead of the one found")
+    stream_maxlen: int = Field(10_000, gt=0, description="Entries kept in each market data stream, about")
+    feed_maxlen: int = Field(100_000, gt=0, description="Entries kept in each merged feed, about")
+    gap_grace: float = Field(3.0, ge=0, description="Seconds to wait for a missing candle before REST is asked")
+
+
+SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {"connector": ConnectorSettings, "bus": BusSettings}
+
+_NOT_SETTINGS: Final = frozenset(
+    {
+        "HELIOGRAPH_CONFIG",  # where the TOML file is
+        "HELIOGRAPH_ENDPOINT",  # read by the compatibility package
+        "HELIOGRAPH_CAPTURES",  # read by the tests
+        "HELIOGRAPH_CONFORMANCE",
+        "HELIOGRAPH_FAULTS",
+    }
+)
+
+Section = TypeVar("Section", bound=BaseSettings)
+
+
+def load(section: type[Section], file: Path | None = None, **overrides: Any) -> Section:
+    """Read one section of the settings.
+
+    Args:
+        section: `ConnectorSettings` or `BusSettings`.
+        file: a TOML file with a table for each section; default: what `HELIOGRAPH_CONFIG` names, if anything.
+        overrides: values that win over every source, from the command line; None means "not given".
+
+    Raises:
+        ConfigError: an unknown key, a value that is out of range, or a file that cannot be read.
+
+    """
+    table = _table(section, file)
+    _refuse_unknown(section)
+
+    class Loaded(section):  # type: ignore[valid-type,misc]  # a settings class finds its sources by its own hook
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                init_settings,
+                env_settings,
+                InitSettingsSource(settings_cls, _dotenv(section)),
+                InitSettingsSource(settings_cls, table),
+            )
+
+    try:
+        loaded = Loaded(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as e:
+        raise ConfigError(_explain(section, e)) from None
+    values: Section = section.model_construct(**loaded.model_dump())
+    return values
+
+
+def variables() -> Iterator[tuple[str, str, str]]:
+    """Yield every setting as (variable, default as text, meaning), in the order to show them."""
+    for section in SECTIONS.values():
+        for name, field in section.model_fields.items():
+            default = "" if field.default is None else str(field.default)
+            if isinstance(field.default, bool):
+                default = default.lower()
+            yield _variable(section, name), default, field.description or ""
+
+
+def _variable(section: type[BaseSettings], name: str) -> str:
+    return f"{section.model_config['env_prefix']}{name.upper()}"
+
+
+def _known() -> dict[str, type[BaseSettings]]:
+    return {_variable(section, name): section for section in SECTIONS.values() for name in section.model_fields}
+
+
+def _refuse_unknown(section: type[BaseSettings]) -> None:
+    prefix = section.model_config["env_prefix"]
+    known = _known()
+    for name in [*os.environ, *dotenv_values(".env")]:
+        if name.startswith(prefix) and name not in known and name not in _NOT_SETTINGS:
+            raise ConfigError(f"unknown setting {name}", _close(name, known))
+
+
+def _dotenv(section: type[BaseSettings]) -> dict[str, Any]:
+    prefix = section.model_config["env_prefix"]
+    found = dotenv_values(".env")
+    return {
+        name: found[variable]
+        for name in section.model_fields
+        if (variable := f"{prefix}{name.upper()}") in found and found[variable] is not None
+    }
+
+
+def _table(section: type[BaseSettings], file: Path | None) -> dict[str, Any]:
+    named = os.environ.get("HELIOGRAPH_CONFIG")
+    path = file or (Path(named) if named else None)
+    if path is None:
+        return {}
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as e:
+        raise ConfigError(f"the settings file {path} cannot be read: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"the settings file {path} is not TOML: {e}") from e
+    for name in document:
+        if name not in SECTIONS:
+            raise ConfigError(f"unknown table [{name}] in {path}", tuple(SECTIONS))
+    (heading,) = (name for name, known in SECTIONS.items() if known is section)
+    table = document.get(heading, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{heading} in {path} must be a table")
+    for name in table:
+        if name not in section.model_fields:
+            raise ConfigError(f"unknown setting {heading}.{name} in {path}", _close(name, section.model_fields))
+    return table
+
+
+def _close(name: str, known: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5)) or tuple(known)
+
+
+def _explain(section: type[BaseSettings], error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else section.__name__
+    return f"{_variable(section, name)} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
