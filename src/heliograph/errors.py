@@ -14,6 +14,15 @@
 Errors hold facts as attributes and build their message from them.
 """
 
+from typing import Literal
+
+UnreachableKind = Literal["refused", "timeout", "tls", "http_status", "protocol"]
+"""Why a venue could not be reached, as a closed set that metrics can use for a label.
+
+`refused` is no connection at all (no such host, refused, reset), `http_status` an answer that is not a success, and
+`protocol` an end or an answer that HTTP or WebSocket do not allow.
+"""
+
 
 class HeliographError(Exception):
     """The root of the tree: catch it to catch all that Heliograph raises on purpose."""
@@ -49,13 +58,17 @@ class VenueUnreachable(HeliographError):
         venue: the venue's name.
         reason: what happened.
         retry_after_s: how long the venue asked to be left alone, in seconds, if it said so.
+        kind: what sort of failure it was.
 
     """
 
-    def __init__(self, venue: str, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, venue: str, reason: str, retry_after_s: float | None = None, *, kind: UnreachableKind = "protocol"
+    ) -> None:
         self.venue = venue
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.kind = kind
         wait = "" if retry_after_s is None else f", asks for {retry_after_s:g} s of silence"
         super().__init__(f"{venue} did not answer: {reason}{wait}")
 
