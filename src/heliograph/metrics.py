@@ -54,6 +54,7 @@ class FeedMetrics:
         self.queue_blocked = 0
         self.circuit_state = 0  # 0 closed, 1 open, 2 half open
         self.duplicates = 0
+        self.conflicts = 0
         self.conflated = 0
         self.frames_refused = 0
         self.venue_errors = 0
@@ -147,6 +148,7 @@ _OWN_COUNTERS = (
     ("gaps_found", "gaps_found", "Holes noticed in a sequence."),
     ("gaps_filled", "gaps_filled", "Holes that a backfill closed."),
     ("gaps_unfilled", "gaps_unfilled", "Holes reported as gaps."),
+    ("conflicts", "conflicts", "Second final candles that disagreed with the one delivered, dropped."),
     ("conflated", "conflated", "Updates replaced by a newer one before delivery."),
     ("frames_refused", "frames_refused", "Frames that are not what the venue documents."),
     ("venue_errors", "venue_errors", "Refusals by the venue."),
