@@ -1,0 +1,163 @@
+"""The WebSocket port."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from picows import WSCloseCode, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
+
+from heliograph.errors import ConfigError, HeliographError
+from heliograph.gateway import protocol
+from heliograph.gateway.connection import Connection, Limits
+from heliograph.gateway.hub import Hub
+from heliograph.gateway.names import find_market
+from heliograph.gateway.protocol import Refusal, Subscribe
+from heliograph.model.instrument import VenueId
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+from heliograph.venues.contract import Subscription, Venue
+
+log = structlog.get_logger()
+
+_FRAME_BYTES_MAX: Final = 4 * protocol.MESSAGE_BYTES_MAX
+"""What the WebSocket layer takes before it cuts: more than we accept, so that we can say what is wrong."""
+_TICK_S_MAX: Final = 1.0
+
+
+class Server:
+    """The clients of one port. Make it with `open_server`.
+
+    Args:
+        hub: where quotes come from.
+        venues: the venues that clients may name.
+        limits: what clients may take.
+        tasks: where the requests that wait for a venue run.
+
+    """
+
+    def __init__(self, hub: Hub, venues: Mapping[VenueId, Venue], limits: Limits, tasks: asyncio.TaskGroup) -> None:
+        self.hub = hub
+        self.limits = limits
+        self.host = ""
+        self.port = 0
+        self.draining = False
+        self._venues = venues
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def connections(self) -> frozenset[Connection]:
+        """The clients at present."""
+        return frozenset(self._connections)
+
+    def now_s(self) -> float:
+        """Return the loop's time, in seconds."""
+        return self._loop.time()
+
+    def accept(self, request: WSUpgradeRequest) -> Connection | WSUpgradeResponseWithListener:
+        """Take a client in, or answer 503 where there is no room."""
+        if self.draining or len(self._connections) >= self.limits.clients_max:
+            body = b"the server stops\n" if self.draining else b"too many clients\n"
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(503, body), None)
+        return Connection(self)
+
+    def joined(self, connection: Connection) -> None:
+        """Count a client, from the end of its handshake."""
+        self._connections.add(connection)
+        self._empty.clear()
+        if self.draining:
+            connection.drain()
+
+    def gone(self, connection: Connection) -> None:
+        """Forget a client."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def asked(self, connection: Connection, request: Subscribe) -> None:
+        """Find the instruments that a client asks for, in a task of its own."""
+        self._tasks.create_task(self._find(connection, request))
+
+    async def _find(self, connection: Connection, request: Subscribe) -> None:
+        try:
+            market = find_market(request.exchange, request.contract_type, self._venues)
+            instruments = await self.hub.source.instruments(market, request.symbols)
+        except ConfigError as e:
+            connection.refuse(Refusal(str(e)))
+        except HeliographError as e:
+            log.warning("subscription failed", exchange=request.exchange, error=str(e))
+            connection.refuse(Refusal(f"Internal streaming error: {e}"), WSCloseCode.TRY_AGAIN_LATER)
+        except Exception:
+            # The supervisor's border: what goes wrong for one client must not end the others' streams.
+            log.exception("subscription failed", exchange=request.exchange)
+            connection.refuse(Refusal("Internal streaming error"), WSCloseCode.TRY_AGAIN_LATER)
+        else:
+            connection.confirmed(tuple(Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments))
+
+    async def tick(self) -> None:
+        """Let every connection look at the time, until cancelled."""
+        limits = self.limits
+        shortest_s = min(
+            limits.subscribe_timeout_s,
+            limits.idle_timeout_s,
+            limits.ping_interval_s,
+            limits.ping_timeout_s,
+            limits.close_timeout_s,
+        )
+        while True:
+            await asyncio.sleep(min(_TICK_S_MAX, max(shortest_s / 4, 0.01)))
+            now_s = self.now_s()
+            for connection in self.connections:
+                connection.tick(now_s)
+
+    async def drain(self) -> None:
+        """Take no more clients, pass on to the present ones what waits for them, and close them (1001)."""
+        self.draining = True
+        for connection in self.connections:
+            connection.drain()
+        await self._empty.wait()
+
+
+@asynccontextmanager
+async def open_server(
+    hub: Hub, venues: Mapping[VenueId, Venue], host: str, port: int, limits: Limits | None = None
+) -> AsyncIterator[Server]:
+    """Serve the WebSocket port while the context lasts; then drain it.
+
+    Args:
+        hub: where quotes come from; it must be running.
+        venues: the venues that clients may name.
+        host: the address to listen on.
+        port: the port to listen on; 0: a free one, which the server's `port` tells.
+        limits: what clients may take.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+
+    """
+    async with asyncio.TaskGroup() as tasks:
+        server = Server(hub, venues, limits or Limits(), tasks)
+        try:
+            listener = await ws_create_server(
+                server.accept,
+                host,
+                port,
+                max_frame_size=_FRAME_BYTES_MAX,
+                logger_name=logging.getLogger("heliograph.gateway.websocket"),
+            )
+        except OSError as e:
+            raise ConfigError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
+        server.host, server.port = listener.sockets[0].getsockname()[:2]
+        ticker = tasks.create_task(server.tick())
+        try:
+            yield server
+        finally:
+            listener.close()
+            await server.drain()
+            ticker.cancel()
