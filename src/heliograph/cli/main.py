@@ -1,0 +1,209 @@
+"""`heliograph`: the command line. Each command lives in a file of its own and is imported when it runs."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heliograph import __version__
+from heliograph.errors import ConfigError, HeliographError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+# Typer brings its own click, or uses the one beside it, by version: both have this pair of bases.
+_UsageError: Any = typer.BadParameter.__base__
+_ClickError: Any = _UsageError.__base__
+
+app = typer.Typer(
+    name="heliograph",
+    help="Market data, execution, settlement and cache on one backbone.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Show or check the settings.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+
+Market = Annotated[str | None, typer.Option("--market", "-m", help="spot, usdm (um), coinm (cm); Binance needs it.")]
+Simulated = Annotated[bool, typer.Option("--simulated", help="Use a simulated venue, started for this command.")]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint", help="http://host:port of the venue to use instead of the real one.")
+]
+Channels = Annotated[
+    list[str] | None, typer.Option("--channel", "-c", help="candles, ticker, trades or book; may be repeated.")
+]
+Interval = Annotated[str, typer.Option("--interval", "-i", help="Length of the candles, such as 1m or 1h.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heliograph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Market data, execution, settlement and cache on one backbone."""
+
+
+@app.command()
+def demo(
+    headless: Annotated[bool, typer.Option("--headless", help="No table; lines of text and a JSON summary.")] = False,
+    duration: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.", min=5)] = None,
+    speed: Annotated[float, typer.Option(help="Simulated seconds per second.", min=1, max=600)] = 30.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 7,
+) -> None:
+    """Watch live candles from a simulated Binance flow through a server to a gateway and your screen."""
+    from heliograph.cli.demo import demo as run
+
+    _finish(run(headless=headless, duration_s=duration, speed=speed, seed=seed))
+
+
+@app.command()
+def stream(
+    venue: Annotated[str, typer.Argument(help="Which venue, such as binance.")],
+    symbols: Annotated[list[str], typer.Argument(help="BTCUSDT, BTC/USDT, BTC/USDT:USDT: all are understood.")],
+    market: Market = None,
+    channel: Channels = None,
+    interval: Interval = "1m",
+    limit: Annotated[int, typer.Option(help="Stop after this many events; 0: never.", min=0)] = 0,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or jsonl.")] = "table",
+    simulated: Simulated = False,
+    endpoint: Endpoint = None,
+    valkey: Annotated[str | None, typer.Option("--valkey", help="Also publish to the server at this URL.")] = None,
+    speed: Annotated[float, typer.Option(help="With --simulated: simulated seconds per second.", min=1)] = 1.0,
+) -> None:
+    """Print market data as it happens; needs no server."""
+    from heliograph.cli.stream import stream as run
+
+    _finish(
+        run(
+            venue,
+            symbols,
+            market=market,
+            channels=channel or ["candles"],
+            interval=interval,
+            limit=limit,
+            output=output,
+            simulated=simulated,
+            endpoint=endpoint,
+            valkey_url=valkey,
+            speed=speed,
+        )
+    )
+
+
+@app.command()
+def serve(
+    role: Annotated[str, typer.Argument(help="all, feed (venues to server) or gateway (server to clients).")],
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT.")
+    ] = None,
+    channel: Channels = None,
+    interval: Interval = "1m",
+    valkey: Annotated[str | None, typer.Option("--valkey", help="URL of the server; default: the settings.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: the settings.")] = None,
+    port: Annotated[int | None, typer.Option(help="The gateway's port; default: the settings (8765).")] = None,
+    probe_port: Annotated[int | None, typer.Option(help="The probes' port; default: the settings (8766).")] = None,
+    simulated: Simulated = False,
+    endpoint: Endpoint = None,
+    settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
+) -> None:
+    """Run for good: a feed, a gateway, or both; SIGTERM drains and stops."""
+    from heliograph.cli.serve import serve as run
+
+    _finish(
+        run(
+            role,
+            symbols or [],
+            channels=channel or ["candles"],
+            interval=interval,
+            valkey_url=valkey,
+            host=host,
+            port=port,
+            probe_port=probe_port,
+            simulated=simulated,
+            endpoint=endpoint,
+            settings_file=settings,
+        )
+    )
+
+
+@config_app.command("show")
+def config_show(
+    settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Print every setting, its value and what it means."""
+    from heliograph.cli.settings import show
+
+    _finish(show(settings, as_json=json))
+
+
+@config_app.command("check")
+def config_check(
+    settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
+) -> None:
+    """Read every source of settings and say whether they can be used."""
+    from heliograph.cli.settings import check
+
+    _finish(check(settings))
+
+
+def _finish(code: int | None) -> None:
+    if code:
+        raise typer.Exit(code)
+
+
+def run(command: Callable[..., Any], arguments: list[str] | None = None, name: str = "heliograph") -> int:
+    """Run a click command and turn whatever happens into an exit code and at most one line on stderr.
+
+    Args:
+        command: a click command.
+        arguments: what to parse; default: the process's own.
+        name: how the program calls itself in its messages.
+
+    """
+    try:
+        outcome = command(args=arguments, prog_name=name, standalone_mode=False)
+    except _ClickError as e:
+        typer.echo(_usage(name, e), err=True)
+        return EXIT_USAGE
+    except ConfigError as e:
+        typer.echo(f"{name}: {e}", err=True)
+        return EXIT_USAGE
+    except HeliographError as e:
+        typer.echo(f"{name}: {e}", err=True)
+        return EXIT_FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # The reader of our output left; there is nobody to tell, and nothing is wrong.
+        return 0
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _usage(name: str, error: Any) -> str:
+    said = str(error.format_message())
+    context = getattr(error, "ctx", None)
+    if said.startswith("Usage:"):  # Called with nothing: the help is the answer.
+        return said
+    line = f"{name}: {' '.join(said.split()).rstrip('.')}"
+    commands = getattr(getattr(context, "command", None), "commands", None)
+    if commands and "No such command" in said:
+        return f"{line}; accepted: {', '.join(commands)}"
+    return f"{line}; see {context.command_path} --help" if context is not None else line
+
+
+def main() -> None:
+    """Enter from the shell."""
+    sys.exit(run(typer.main.get_command(app)))
