@@ -6,6 +6,7 @@ from typing import Final, Protocol
 import msgspec
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from heliograph.errors import VenueRejected
 from heliograph.gateway import protocol
 from heliograph.gateway.hub import Hub
 from heliograph.gateway.mailbox import Mailbox, Update
@@ -216,7 +217,7 @@ class Connection(WSListener):
         """The venue will not serve what the client asked for."""
         venue = subscription.instrument.venue
         text = f"Subscription rejected by {venue}: {subscription.instrument.venue_symbol}"
-        self.refuse(Refusal(text, exchange_message=f"{error.reason} (code {error.code})"))
+        self.refuse(Refusal(text, exchange_message=venue_words(error)))
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write: what comes now waits in the mailbox."""
@@ -291,3 +292,8 @@ class Connection(WSListener):
     def _abort(self) -> None:
         assert self._transport is not None
         self._transport.disconnect(graceful=False)
+
+
+def venue_words(error: VenueError | VenueRejected) -> str:
+    """Return the venue's own words and code, for `exchange_message`."""
+    return f"{error.reason} (code {error.code})"

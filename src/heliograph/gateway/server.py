@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
 from picows import WSCloseCode, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 
-from heliograph.errors import ConfigError, HeliographError
+from heliograph.errors import ConfigError, HeliographError, VenueRejected
 from heliograph.gateway import protocol
-from heliograph.gateway.connection import Connection, Limits
+from heliograph.gateway.connection import Connection, Limits, venue_words
 from heliograph.gateway.hub import Hub
 from heliograph.gateway.names import find_market
 from heliograph.gateway.protocol import Refusal, Subscribe
@@ -34,18 +34,17 @@ class Server:
         hub: where quotes come from.
         venues: the venues that clients may name.
         limits: what clients may take.
-        tasks: where the requests that wait for a venue run.
 
     """
 
-    def __init__(self, hub: Hub, venues: Mapping[VenueId, Venue], limits: Limits, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, hub: Hub, venues: Mapping[VenueId, Venue], limits: Limits) -> None:
         self.hub = hub
         self.limits = limits
         self.host = ""
         self.port = 0
         self.draining = False
         self._venues = venues
-        self._tasks = tasks
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
@@ -82,7 +81,13 @@ class Server:
 
     def asked(self, connection: Connection, request: Subscribe) -> None:
         """Find the instruments that a client asks for, in a task of its own."""
-        self._tasks.create_task(self._find(connection, request))
+        self._spawn(self._find(connection, request))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        # Not a task group: around a `yield` it would wrap whatever the server's user raises.
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _find(self, connection: Connection, request: Subscribe) -> None:
         try:
@@ -90,6 +95,8 @@ class Server:
             instruments = await self.hub.source.instruments(market, request.symbols)
         except ConfigError as e:
             connection.refuse(Refusal(str(e)))
+        except VenueRejected as e:
+            connection.refuse(Refusal(f"Subscription rejected by {e.venue}", exchange_message=venue_words(e)))
         except HeliographError as e:
             log.warning("subscription failed", exchange=request.exchange, error=str(e))
             connection.refuse(Refusal(f"Internal streaming error: {e}"), WSCloseCode.TRY_AGAIN_LATER)
@@ -100,8 +107,11 @@ class Server:
         else:
             connection.confirmed(tuple(Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments))
 
-    async def tick(self) -> None:
-        """Let every connection look at the time, until cancelled."""
+    def start(self) -> None:
+        """Let every connection look at the time, until `stop`."""
+        self._spawn(self._tick())
+
+    async def _tick(self) -> None:
         limits = self.limits
         shortest_s = min(
             limits.subscribe_timeout_s,
@@ -114,14 +124,28 @@ class Server:
             await asyncio.sleep(min(_TICK_S_MAX, max(shortest_s / 4, 0.01)))
             now_s = self.now_s()
             for connection in self.connections:
-                connection.tick(now_s)
+                try:
+                    connection.tick(now_s)
+                except Exception:
+                    # The supervisor's border: the other connections' time must not stop for this one.
+                    log.exception("connection failed")
 
     async def drain(self) -> None:
         """Take no more clients, pass on to the present ones what waits for them, and close them (1001)."""
         self.draining = True
         for connection in self.connections:
             connection.drain()
+        await self.empty()
+
+    async def empty(self) -> None:
+        """Wait until there is no client."""
         await self._empty.wait()
+
+    async def stop(self) -> None:
+        """Cancel what is still under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -141,23 +165,22 @@ async def open_server(
         ConfigError: the address cannot be listened on.
 
     """
-    async with asyncio.TaskGroup() as tasks:
-        server = Server(hub, venues, limits or Limits(), tasks)
-        try:
-            listener = await ws_create_server(
-                server.accept,
-                host,
-                port,
-                max_frame_size=_FRAME_BYTES_MAX,
-                logger_name=logging.getLogger("heliograph.gateway.websocket"),
-            )
-        except OSError as e:
-            raise ConfigError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
-        server.host, server.port = listener.sockets[0].getsockname()[:2]
-        ticker = tasks.create_task(server.tick())
-        try:
-            yield server
-        finally:
-            listener.close()
-            await server.drain()
-            ticker.cancel()
+    server = Server(hub, venues, limits or Limits())
+    try:
+        listener = await ws_create_server(
+            server.accept,
+            host,
+            port,
+            max_frame_size=_FRAME_BYTES_MAX,
+            logger_name=logging.getLogger("heliograph.gateway.websocket"),
+        )
+    except OSError as e:
+        raise ConfigError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
+    server.host, server.port = listener.sockets[0].getsockname()[:2]
+    server.start()
+    try:
+        yield server
+    finally:
+        listener.close()
+        await server.drain()
+        await server.stop()

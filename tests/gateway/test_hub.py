@@ -1,0 +1,173 @@
+import asyncio
+
+import pytest
+
+from heliograph.clock import ManualClock
+from heliograph.errors import HeliographError, VenueRejected, VenueUnreachable
+from heliograph.gateway.hub import Hub
+from heliograph.gateway.mailbox import Update
+from heliograph.gateway.stream import Stream
+from heliograph.model.interval import Interval
+from heliograph.model.market import Candle, Channel, Gap
+from heliograph.venues.contract import Subscription, VenueError
+from tests.gateway.samples import MINUTE_NS, OPEN_NS, candle
+from tests.gateway.script import Script, minute_candles, spot
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+        self.flushes = 0
+        self.refusals: list[tuple[str, str]] = []
+
+    def take(self, update: Update) -> None:
+        self.updates.append(update)
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+    def refused(self, subscription: Subscription, error: VenueError) -> None:
+        self.refusals.append((subscription.instrument.venue_symbol, error.reason))
+
+    @property
+    def closes(self) -> list[str]:
+        return [str(u.event.close) for u in self.updates if type(u.event) is Candle]
+
+
+def of(symbol: str, close: int, minute: int = 0, *, closed: bool = False) -> Candle:
+    return candle(instrument=spot(symbol), close=close, open_ns=OPEN_NS + minute * MINUTE_NS, closed=closed)
+
+
+def hub_over(script: Script, linger_s: float = 0.0) -> Hub:
+    return Hub(script, ManualClock(), linger_s=linger_s)
+
+
+async def test_many_subscribers_of_one_symbol_are_one_upstream_subscription() -> None:
+    script = Script()
+    hub = hub_over(script)
+    for _ in range(100):
+        hub.subscribe(Listener(), minute_candles("BTCUSDT", "ETHUSDT"))
+    assert script.calls == [("add", ("BTCUSDT", "ETHUSDT"))]
+
+
+async def test_an_update_is_encoded_once_for_all_and_a_batch_is_flushed_once() -> None:
+    hub = hub_over(Script())
+    first, second = Listener(), Listener()
+    hub.subscribe(first, minute_candles("BTCUSDT", "ETHUSDT"))
+    hub.subscribe(second, minute_candles("BTCUSDT"))
+    hub.push([of("BTCUSDT", 1), of("ETHUSDT", 2), of("BTCUSDT", 3), of("XRPUSDT", 4)])
+    assert first.closes == ["1", "2", "3"]
+    assert second.closes == ["1", "3"]
+    assert (first.flushes, second.flushes) == (1, 1)
+    assert first.updates[0].frame is second.updates[0].frame
+
+
+async def test_a_new_subscriber_gets_the_last_value_first_and_never_an_older_one() -> None:
+    hub = hub_over(Script())
+    hub.subscribe(Listener(), minute_candles("BTCUSDT"))
+    hub.push([of("BTCUSDT", 7, minute=2)])
+    hub.push([of("BTCUSDT", 5, minute=1, closed=True)])  # A backfilled candle comes after the live one.
+    late = Listener()
+    hub.subscribe(late, minute_candles("BTCUSDT"))
+    assert late.closes == ["7"]
+    assert late.flushes == 1
+    hub.push([of("BTCUSDT", 8, minute=2)])
+    assert late.closes == ["7", "8"]
+
+
+async def test_the_last_to_leave_ends_the_upstream_subscriptions_in_one_call() -> None:
+    script = Script()
+    hub = hub_over(script)
+    first, second = Listener(), Listener()
+    hub.subscribe(first, minute_candles("BTCUSDT", "ETHUSDT"))
+    hub.subscribe(second, minute_candles("BTCUSDT"))
+    hub.unsubscribe(first, minute_candles("BTCUSDT", "ETHUSDT"))
+    await script.until("BTCUSDT")
+    hub.unsubscribe(second, minute_candles("BTCUSDT"))
+    await script.until()
+    assert script.calls[1:] == [("remove", ("ETHUSDT",)), ("remove", ("BTCUSDT",))]
+
+
+async def test_who_comes_back_in_time_costs_the_venue_nothing() -> None:
+    script = Script()
+    hub = hub_over(script, linger_s=0.05)
+    listener = Listener()
+    hub.subscribe(listener, minute_candles("BTCUSDT", "ETHUSDT"))
+    hub.unsubscribe(listener, minute_candles("BTCUSDT", "ETHUSDT"))
+    hub.subscribe(listener, minute_candles("BTCUSDT"))
+    await script.until("BTCUSDT")
+    assert script.calls == [("add", ("BTCUSDT", "ETHUSDT")), ("remove", ("ETHUSDT",))]
+
+
+async def test_a_refusal_reaches_those_who_asked_and_a_later_one_asks_the_venue_anew() -> None:
+    script = Script()
+    hub = hub_over(script)
+    first, second = Listener(), Listener()
+    hub.subscribe(first, minute_candles("BTCUSDT", "ETHUSDT"))
+    hub.subscribe(second, minute_candles("ETHUSDT"))
+    hub.refused(minute_candles("BTCUSDT"), VenueError("-1121", "Invalid symbol."))
+    assert (first.refusals, second.refusals) == ([("BTCUSDT", "Invalid symbol.")], [])
+    hub.subscribe(second, minute_candles("BTCUSDT"))
+    assert script.calls[1:] == [("remove", ("BTCUSDT",)), ("add", ("BTCUSDT",))]
+
+
+async def test_a_gap_is_told_and_is_no_last_value() -> None:
+    hub = hub_over(Script())
+    listener, late = Listener(), Listener()
+    hub.subscribe(listener, minute_candles("BTCUSDT"))
+    hub.push([Gap(spot("BTCUSDT"), Channel.CANDLES, Interval.M1, 0, MINUTE_NS, None, None, "none there", 0)])
+    assert b'"type":"gap"' in listener.updates[0].frame
+    hub.subscribe(late, minute_candles("BTCUSDT"))
+    assert late.updates == []
+
+
+async def test_a_stream_gives_what_comes_and_gives_up_its_subscription_when_left() -> None:
+    script = Script()
+    hub = hub_over(script)
+    async with Stream(hub, minute_candles("BTCUSDT"), idle_s=5) as stream:
+        hub.push([of("BTCUSDT", 1, closed=True), of("BTCUSDT", 2, minute=1)])
+        events = [await anext(stream), await anext(stream)]
+    assert [str(e.close) for e in events if type(e) is Candle] == ["1", "2"]
+    await script.until()
+
+
+async def test_a_stream_that_falls_silent_ends_with_the_documented_words() -> None:
+    async with Stream(hub_over(Script()), minute_candles("BTCUSDT"), idle_s=0.02) as stream:
+        with pytest.raises(VenueUnreachable, match=r"No quotes received in 0\.02 seconds\. Cancelling stream\."):
+            await anext(stream)
+
+
+async def test_a_stream_that_the_venue_refuses_says_so_after_what_had_come() -> None:
+    hub = hub_over(Script())
+    async with Stream(hub, minute_candles("BTCUSDT"), idle_s=5) as stream:
+        hub.push([of("BTCUSDT", 1)])
+        hub.refused(minute_candles("BTCUSDT"), VenueError("-1121", "Invalid symbol."))
+        await anext(stream)
+        with pytest.raises(VenueRejected, match="Invalid symbol"):
+            await anext(stream)
+
+
+async def test_a_stream_whose_consumer_sleeps_keeps_a_bounded_backlog_and_says_what_was_lost() -> None:
+    hub = hub_over(Script())
+    async with Stream(hub, minute_candles("BTCUSDT"), idle_s=5, kept_max=3) as stream:
+        for minute in range(5):
+            hub.push([of("BTCUSDT", minute, minute=minute, closed=True)])
+        taken = [await anext(stream) for _ in range(3)]
+        assert [str(e.close) for e in taken if type(e) is Candle] == ["0", "1", "2"]
+        with pytest.raises(HeliographError, match="more than 3 closed candles"):
+            await anext(stream)
+
+
+async def test_a_cancelled_hub_forgets_its_clients_and_its_timers() -> None:
+    script = Script()
+    hub = hub_over(script, linger_s=60)
+    running = asyncio.create_task(hub.run())
+    listener = Listener()
+    hub.subscribe(listener, minute_candles("BTCUSDT"))
+    hub.unsubscribe(listener, minute_candles("BTCUSDT"))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    hub.subscribe(listener, minute_candles("BTCUSDT"))
+    assert script.calls == [("add", ("BTCUSDT",)), ("add", ("BTCUSDT",))]
