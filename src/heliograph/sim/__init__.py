@@ -1,1 +1,7 @@
 """Simulated venues on real sockets, speaking the real protocols."""
+
+from heliograph.sim.binance import SimulatedBinance
+from heliograph.sim.faults import Fault, FaultKind
+from heliograph.sim.ledger import Ledger
+
+__all__ = ["Fault", "FaultKind", "Ledger", "SimulatedBinance"]

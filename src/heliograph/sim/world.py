@@ -18,7 +18,7 @@ from heliograph.sim.tape import MINUTE_NS, Fold, Tape
 from heliograph.sim.universe import COINS_MAX, LISTERS, Rules
 from heliograph.venues.scene import Aggregate, Bar, Book, BookChange, Fill, Listing
 
-HISTORY_MINUTES: Final = 1_440
+HISTORY_MINUTES: Final = 360
 _SATOSHI_DIGITS: Final = 8
 
 

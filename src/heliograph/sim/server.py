@@ -1,0 +1,320 @@
+"""One market of a simulated venue on one port: REST, sockets, and the controls of the simulation itself."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Coroutine, Sequence
+from typing import Final, Self
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from heliograph.clock import Clock
+from heliograph.model.interval import Interval
+from heliograph.sim.faults import Fault, FaultKind, Faults
+from heliograph.sim.ledger import Ledger
+from heliograph.sim.publisher import Client, Publisher
+from heliograph.venues.binance.dialect import Dialect
+from heliograph.venues.binance.dialect_rest import Answer, Rest
+from heliograph.venues.scene import Bar
+
+TICK_S: Final = 0.05
+"""Real time between two rounds of publishing: what bounds the frames a second, however fast the world goes."""
+
+BAN_AFTER: Final = 20
+"""How many answers of 429 in one minute may be ignored before the address is banned."""
+
+BAN_S: Final = 120
+
+
+class Budget:
+    """The weight that one address has used, in windows of a real minute."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._minute = 0
+        self.used = 0
+        self._refused = 0
+        self._banned_until_s = 0.0
+
+    def refusal(self, now_s: float) -> Answer | None:
+        """Return the refusal that a request deserves before it is looked at, if any."""
+        minute = int(now_s // 60)
+        if minute != self._minute:
+            self._minute, self.used, self._refused = minute, 0, 0
+        wait_s = int(60 - now_s % 60) + 1
+        if now_s < self._banned_until_s:
+            until_ms = int(self._banned_until_s * 1000)
+            return self._rest.too_much(banned_until_ms=until_ms, wait_s=int(self._banned_until_s - now_s) + 1)
+        if self.used <= self._rest.weight_max:
+            return None
+        self._refused += 1
+        if self._refused > BAN_AFTER:
+            self._banned_until_s = now_s + BAN_S
+        return self._rest.too_much(banned_until_ms=None, wait_s=wait_s)
+
+
+class Listener:
+    """Serves one market until it is closed; an async context manager.
+
+    Args:
+        dialect: the market's sockets.
+        rest: the market's REST interface.
+        clock: the market's time.
+        ledger: what truly happens there.
+        host: the address to listen on.
+        port: the port, 0 for a free one.
+        about: what `/sim/state` tells of the world.
+
+    """
+
+    def __init__(
+        self, dialect: Dialect, rest: Rest, clock: Clock, ledger: Ledger, host: str, port: int, about: dict[str, object]
+    ) -> None:
+        self.faults = Faults()
+        self.publisher = Publisher(dialect, clock, ledger, self.faults)
+        self.answered: Counter[int] = Counter()
+        """REST answers by HTTP status."""
+        self.budget = Budget(rest)
+        self.connects = 0
+        self.port = port
+        self._dialect = dialect
+        self._rest = rest
+        self._clock = clock
+        self._ledger = ledger
+        self._host = host
+        self._about = about
+        self._connected_s: deque[float] = deque()
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), handle_signals=False)
+        self._site: web.SockSite | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await self._listen()
+        self._spawn(self._publish())
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in list(self.publisher.clients):
+            client.cut()
+        await self._runner.cleanup()
+
+    async def fault(self, fault: Fault) -> None:
+        """Let something go wrong."""
+        self.faults.add(fault, time.monotonic())
+        if fault.kind is FaultKind.DISCONNECT:
+            for client in list(self.publisher.clients):
+                if not fault.match or any(fault.match in name for name in client.session.streams):
+                    client.cut()
+        elif fault.kind is FaultKind.REFUSE and self._site is not None:
+            await self._site.stop()
+            self._site = None
+            self._spawn(self._listen_after(fault.duration_s))
+        elif fault.kind is FaultKind.SHUTDOWN:
+            self.publisher.announce(*self._dialect.shutdown(self._clock.now_ns()))
+            self._spawn(self._close_after(list(self.publisher.clients), fault.delay_s))
+
+    def state(self) -> dict[str, object]:
+        """Return what `/sim/state` tells."""
+        return {
+            **self._about,
+            "market": self._dialect.market,
+            "now_ns": self._clock.now_ns(),
+            "symbols": list(self._dialect.scene.listings),
+            "connections": len(self.publisher.clients),
+            "connects": self.connects,
+            "streams": self.publisher.streams,
+            "answers": {str(status): count for status, count in self.answered.items()},
+            "weight_used": self.budget.used,
+            "faults_happened": self.faults.happened,
+            "frames_sent": {
+                kind: count for (market, kind), count in self._ledger.sent.items() if market == self._dialect.market
+            },
+        }
+
+    async def _listen(self) -> None:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((self._host, self.port))
+        self.port = sock.getsockname()[1]
+        self._site = web.SockSite(self._runner, sock, backlog=512)
+        await self._site.start()
+
+    async def _listen_after(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self._listen()
+
+    async def _close_after(self, clients: list[Client], delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await asyncio.gather(*(client.socket.close(code=1001, message=b"shutdown") for client in clients))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _publish(self) -> None:
+        looked_s = 0.0
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.publisher.publish()
+            now_s = time.monotonic()
+            if now_s - looked_s >= 1:
+                looked_s = now_s
+                await self._look_after(now_s)
+
+    async def _look_after(self, now_s: float) -> None:
+        if self.faults.lasts(FaultKind.HALF_OPEN, "", now_s):
+            return
+        manners = self._dialect.manners
+        for client in list(self.publisher.clients):
+            since_s = client.unanswered_since_s
+            if (since_s is not None and now_s - since_s >= manners.pong_s) or now_s - client.opened_s >= manners.life_s:
+                client.cut()
+            elif now_s - client.pinged_s >= manners.ping_s:
+                client.pinged_s = now_s
+                client.unanswered_since_s = now_s if since_s is None else since_s
+                with contextlib.suppress(ConnectionError):
+                    await client.socket.ping(str(self._clock.now_ns() // 1_000_000).encode())
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith("/sim/"):
+            return await self._control(request)
+        until_s = self.faults.lasts(FaultKind.HALF_OPEN, "", time.monotonic())
+        if until_s is not None:
+            await asyncio.sleep(until_s - time.monotonic())
+            if request.transport is not None:
+                request.transport.close()
+            return web.Response(status=503)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._converse(request)
+        return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        faults, path = self.faults, request.path
+        if slow := faults.take(FaultKind.SLOW, path):
+            await asyncio.sleep(slow.delay_s)
+        answer = self.budget.refusal(time.time())
+        if answer is None:
+            if wrong := faults.take(FaultKind.HTTP, path):
+                answer = self._rest.broken(wrong.status)
+                if wrong.status in (418, 429):
+                    banned_until_ms = int(time.time() * 1000) + 1000 if wrong.status == 418 else None
+                    answer = self._rest.too_much(banned_until_ms=banned_until_ms, wait_s=1)
+            elif request.method != "GET":
+                answer = Answer(405, b"")
+            else:
+                answer = self._rest.answer(path, request.query, self._clock.now_ns())
+        self.budget.used += answer.weight
+        self.answered[answer.status] += 1
+        headers = {self._rest.WEIGHT_HEADER: str(self.budget.used), "Content-Type": "application/json;charset=UTF-8"}
+        if answer.retry_after_s is not None:
+            headers["Retry-After"] = str(answer.retry_after_s)
+        body = answer.body
+        if faults.take(FaultKind.WRONG_JSON, path):
+            body = body[: len(body) // 2]
+        return web.Response(status=answer.status, body=body, headers=headers)
+
+    async def _converse(self, request: web.BaseRequest) -> web.StreamResponse:
+        now_s, manners = time.monotonic(), self._dialect.manners
+        while self._connected_s and now_s - self._connected_s[0] > manners.connects_window_s:
+            self._connected_s.popleft()
+        if len(self._connected_s) >= manners.connects_max:
+            return web.Response(status=429, text="too many connection attempts")
+        self._connected_s.append(now_s)
+        session = self._dialect.session(request.path, request.query)
+        if session is None:
+            return web.Response(status=400, text="no such path, or a malformed stream name")
+        ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
+        await ws.prepare(request)
+        client = Client(session, ws, request)
+        self.connects += 1
+        self.publisher.clients.add(client)
+        self.publisher.sync(client)
+        try:
+            await self._listen_to(client)
+        finally:
+            self.publisher.remove(client)
+        return ws
+
+    async def _listen_to(self, client: Client) -> None:
+        heard_s: deque[float] = deque(maxlen=self._dialect.manners.messages_per_s + 1)
+        async for message in client.socket:
+            now_s = time.monotonic()
+            heard_s.append(now_s)
+            if len(heard_s) == heard_s.maxlen and now_s - heard_s[0] < 1:
+                await client.socket.close(code=1008, message=b"Too many requests")
+                return
+            if self.faults.lasts(FaultKind.HALF_OPEN, "", now_s):
+                continue
+            if message.type is WSMsgType.PING:
+                await client.socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                client.unanswered_since_s = None
+            elif message.type is WSMsgType.TEXT:
+                reply = client.session.received(message.data)
+                self.publisher.sync(client)
+                await client.socket.send_frame(reply.payload, WSMsgType.TEXT)
+                if reply.close:
+                    await client.socket.close(code=1008, message=b"Invalid request")
+                    return
+
+    async def _control(self, request: web.BaseRequest) -> web.Response:
+        """Answer the simulation's own requests, which cost no weight and never fail on purpose."""
+        if request.path == "/sim/state":
+            return _json(self.state())
+        try:
+            if request.path == "/sim/fault" and request.method == "POST":
+                fault = msgspec.json.decode(await request.read(), type=Fault)
+                await self.fault(fault)
+                return _json({"accepted": fault})
+            if request.path == "/sim/ledger":
+                return _json(self._told(request))
+        except (msgspec.DecodeError, ValueError, KeyError) as e:
+            return _json({"error": f"{type(e).__name__}: {e}"}, status=400)
+        return _json({"error": "no such control; accepted: /sim/state, /sim/ledger, POST /sim/fault"}, status=404)
+
+    def _told(self, request: web.BaseRequest) -> dict[str, object]:
+        query = request.query
+        market, symbol = query.get("market", self._dialect.market), query["symbol"]
+        from_ns = int(query.get("from_ns", self._dialect.listing(symbol).listed_ns))
+        to_ns = int(query["to_ns"]) if "to_ns" in query else None
+        kind = query.get("kind", "candles")
+        items: Sequence[object]
+        if kind == "candles":
+            interval = Interval(query.get("interval", "1m"))
+            bars = self._ledger.candles(market, symbol, interval, from_ns, to_ns)
+            items = [_candle(bar, inverse=market == "coinm") for bar in bars]
+        elif kind == "trades":
+            items = self._ledger.trades(market, symbol, from_ns, to_ns)
+        elif kind == "fills":
+            items = self._ledger.fills(market, symbol, from_ns, to_ns)
+        else:
+            raise ValueError(f"no ledger of {kind!r}; accepted: candles, trades, fills")
+        return {"now_ns": self._clock.now_ns(), "market": market, "symbol": symbol, kind: items}
+
+
+def _candle(bar: Bar, *, inverse: bool) -> dict[str, object]:
+    volume, counter = f"{bar.volume:f}", f"{bar.counter:f}"
+    return {
+        "open_ns": bar.open_ns,
+        "close_ns": bar.end_ns,
+        "open": f"{bar.open:f}",
+        "high": f"{bar.high:f}",
+        "low": f"{bar.low:f}",
+        "close": f"{bar.close:f}",
+        "base_volume": counter if inverse else volume,
+        "quote_volume": None if inverse else counter,
+        "contracts": volume if inverse else None,
+        "trade_count": bar.fills,
+    }
+
+
+def _json(content: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")
