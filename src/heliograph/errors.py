@@ -44,7 +44,17 @@ class ConfigError(HeliographError):
 
 
 class BusError(HeliographError):
-    """Valkey is away, refused a command, or answered what it should not."""
+    """Valkey is away, refused a command, or answered what it should not.
+
+    Args:
+        what: which server, what happened, and what to do about it.
+        code: the server's own code, such as `NOAUTH`, where it gave one.
+
+    """
+
+    def __init__(self, what: str, code: str | None = None) -> None:
+        self.code = code
+        super().__init__(what)
 
 
 class DecodeError(HeliographError):

@@ -1,0 +1,255 @@
+"""Entries of streams as bytes: their ids, their commands, and the batches that they travel in. Pure.
+
+An entry's id is chosen here, never by the server: written again under the same id it is refused instead of doubled.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from heliograph.bus import resp
+from heliograph.errors import BusError
+
+EntryId = tuple[int, int]
+"""Milliseconds since the epoch, and a number within the millisecond."""
+
+SEQUENCE_MAX: Final = 10_000
+"""Entries within one millisecond; beyond it the next millisecond is used ahead of its time."""
+TRIM_EVERY: Final = 32
+"""Every so many entries of a stream one carries `MAXLEN ~`: it costs the server three arguments an entry, and trims in
+steps of a node (100 entries) anyway."""
+ENTRY_OVERHEAD_BYTES: Final = 160
+"""About what an unacknowledged entry costs us beside its data."""
+
+_MULTI: Final = b"*1\r\n$5\r\nMULTI"
+_EXEC: Final = b"\r\n*1\r\n$4\r\nEXEC\r\n"
+_DATA_HEADERS: Final = tuple(b"$4\r\ndata\r\n$%d\r\n" % size for size in range(4096))
+_TAILS: Final = tuple(b"%d\r\n" % number for number in range(SEQUENCE_MAX))
+
+
+class Stream:
+    """A stream to append to, with all that never changes of its commands rendered once.
+
+    Args:
+        key: its name.
+        maxlen: how many entries it keeps, about; None keeps all.
+        merged: the feed that its entries go to as well.
+
+    """
+
+    __slots__ = ("_until_trim", "ahead", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "trim_head")
+
+    def __init__(self, key: str, maxlen: int | None, merged: "Stream | None") -> None:
+        name = key.encode()
+        self.key = key
+        self.maxlen = maxlen
+        self.merged = merged
+        self.ahead: EntryId | None = None
+        """The stream's last id while that lies ahead of the publisher's own ids, else None."""
+        self.head = resp.CRLF + resp.prefix(5, b"XADD", name)
+        bound = () if maxlen is None else (b"MAXLEN", b"~", b"%d" % maxlen)
+        self.trim_head = resp.CRLF + resp.prefix(5 + len(bound), b"XADD", name, *bound)
+        self._until_trim = 0
+        self.feed_head = b"" if merged is None else resp.CRLF + resp.prefix(7, b"XADD", merged.key.encode())
+        self.feed_middle = resp.bulk(b"key") + resp.bulk(name)
+
+    def next_head(self) -> bytes:
+        """Return the start of the next XADD, with the bound in every so many."""
+        if self._until_trim:
+            self._until_trim -= 1
+            return self.head
+        self._until_trim = TRIM_EVERY - 1
+        return self.trim_head
+
+    def trim(self) -> bytes:
+        """Return the command that trims the stream to its bound, or nothing where it has none."""
+        if self.maxlen is None:
+            return b""
+        return resp.CRLF + resp.command("XTRIM", self.key, "MAXLEN", "~", self.maxlen)[: -len(resp.CRLF)]
+
+
+class Half(msgspec.Struct):
+    """One XADD of an entry: on its own stream, or on the merged feed."""
+
+    entry: int
+    """Which entry of its batch, so that both halves of one can be told to belong together."""
+    stream: Stream
+    """The entry's own stream, even where this is the feed's half."""
+    data: bytes
+    on_feed: bool
+    id: EntryId = (0, 0)
+
+    @property
+    def target(self) -> Stream:
+        """The stream that this half is written to."""
+        if not self.on_feed:
+            return self.stream
+        assert self.stream.merged is not None
+        return self.stream.merged
+
+    def encode(self) -> bytes:
+        """Return the XADD, in the form that follows another command without its line's end."""
+        name = ("key", self.stream.key) if self.on_feed else ()
+        request = resp.command("XADD", self.target.key, format_id(self.id), *name, "data", self.data)
+        return resp.CRLF + request[: -len(resp.CRLF)]
+
+
+class Batch:
+    """Entries that stand or fall together on the server.
+
+    As long as all is well it is two lists and one id for the first entry. Where a stream runs ahead of our ids, or
+    after a refusal, it is a list of halves with an id each.
+    """
+
+    __slots__ = ("acknowledged", "datas", "entries", "first_id", "halves", "sends", "size", "streams")
+
+    def __init__(self, streams: list[Stream], datas: list[bytes]) -> None:
+        self.streams = streams
+        self.datas = datas
+        self.halves: list[Half] | None = None
+        self.first_id: EntryId = (0, 0)
+        self.entries = len(datas)
+        self.size = sum(map(len, datas)) + ENTRY_OVERHEAD_BYTES * self.entries
+        self.sends = 0
+        self.acknowledged = False
+
+    @classmethod
+    def of_halves(cls, halves: list[Half]) -> "Batch":
+        """Make a batch of what is left of another one."""
+        batch = cls([], [])
+        batch.halves = halves
+        batch.entries, batch.size = weigh(halves)
+        return batch
+
+    def number(self, first_id: EntryId, *, streams_ahead: set[Stream]) -> None:
+        """Give every entry its id, from `first_id` on, or after its stream's last id where that is ahead.
+
+        Args:
+            first_id: above every id that the publisher has used.
+            streams_ahead: the streams whose last id is ahead of that; those that are no longer so are taken out.
+
+        """
+        self.first_id = first_id
+        if self.halves is None and not streams_ahead:
+            return
+        if self.halves is None:
+            self.halves = list(self.commands())
+        millisecond, number = first_id
+        for half in self.halves:
+            half.id = (millisecond, number + half.entry)
+            target = half.target
+            if target.ahead is not None:
+                if half.id <= target.ahead:
+                    half.id = target.ahead = after(target.ahead)
+                else:
+                    target.ahead = None
+                    streams_ahead.discard(target)
+
+    def span(self) -> int:
+        """Return how many ids in a row the batch needs."""
+        return self.entries if self.halves is None else 1 + max(half.entry for half in self.halves)
+
+    def commands(self) -> Iterator[Half]:
+        """Yield every XADD of the batch, in the order of their replies."""
+        if self.halves is not None:
+            yield from self.halves
+            return
+        millisecond, number = self.first_id
+        for index, (stream, data) in enumerate(zip(self.streams, self.datas, strict=True)):
+            entry_id = (millisecond, number + index)
+            yield Half(index, stream, data, on_feed=False, id=entry_id)
+            if stream.merged is not None:
+                yield Half(index, stream, data, on_feed=True, id=entry_id)
+
+    def encode(self, trims: Sequence[Stream] = ()) -> tuple[bytes, int]:
+        """Return the transaction as bytes, and how many replies it causes.
+
+        Args:
+            trims: streams to trim to their bound at the end of the transaction.
+
+        """
+        if self.halves is None:
+            parts, count = self._encode_entries()
+        else:
+            parts = [_MULTI, *(half.encode() for half in self.halves)]
+            count = len(self.halves)
+        for stream in trims:
+            parts.append(stream.trim())
+        parts.append(_EXEC)
+        return b"".join(parts), count + len(trims) + 2
+
+    def _encode_entries(self) -> tuple[list[bytes], int]:
+        parts = [_MULTI]
+        count = self.entries
+        for stream, data, entry_id in zip(self.streams, self.datas, ids(self.first_id, count), strict=True):
+            size = len(data)
+            header = _DATA_HEADERS[size] if size < 4096 else b"$4\r\ndata\r\n$%d\r\n" % size
+            # The same as `Stream.next_head`, without the call.
+            if stream._until_trim:
+                stream._until_trim -= 1
+                head = stream.head
+            else:
+                stream._until_trim = TRIM_EVERY - 1
+                head = stream.trim_head
+            if stream.merged is None:
+                parts += (head, entry_id, header, data)
+            else:
+                count += 1
+                middle = stream.feed_middle
+                parts += (head, entry_id, header, data, stream.feed_head, entry_id, middle, header, data)
+        return parts, count
+
+
+def weigh(halves: Sequence[Half]) -> tuple[int, int]:
+    """Return how many entries the halves belong to, and what those cost in bytes."""
+    sizes = {half.entry: len(half.data) + ENTRY_OVERHEAD_BYTES for half in halves}
+    return len(sizes), sum(sizes.values())
+
+
+def ids(first_id: EntryId, count: int) -> list[bytes]:
+    """Return `count` ids in a row as bulk strings.
+
+    Args:
+        first_id: the first; its number and the last one's are below `SEQUENCE_MAX`.
+        count: how many.
+
+    """
+    millisecond, start = first_id
+    stop = start + count
+    prefix_digits = len(str(millisecond)) + 1
+    rendered: list[bytes] = []
+    digits = len(str(start))
+    while start < stop:
+        block_stop = min(stop, 10**digits)
+        head = b"$%d\r\n%d-" % (prefix_digits + digits, millisecond)
+        rendered += [head + tail for tail in _TAILS[start:block_stop]]
+        start = block_stop
+        digits += 1
+    return rendered
+
+
+def format_id(entry_id: EntryId) -> bytes:
+    """Return the id as the server writes it, such as `1732182160123-0`."""
+    return b"%d-%d" % entry_id
+
+
+def parse_id(text: bytes | str) -> EntryId:
+    """Read an id; a missing second part is 0, as the server reads it.
+
+    Raises:
+        BusError: the text is not an id.
+
+    """
+    plain = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    millisecond, _, number = plain.partition("-")
+    try:
+        return int(millisecond), int(number or "0")
+    except ValueError:
+        raise BusError(f"{plain!r} is not a stream entry's id, such as 1732182160123-0") from None
+
+
+def after(entry_id: EntryId) -> EntryId:
+    """Return the next id."""
+    millisecond, number = entry_id
+    return (millisecond, number + 1) if number < 2**64 - 1 else (millisecond + 1, 0)

@@ -1,0 +1,229 @@
+"""One connection to Valkey: bytes out, replies in, matched first in, first out.
+
+The hot half of the bus. The client library packs and awaits every command; here a batch is one write, and of its
+replies only the last one is looked at, unless the server refused something.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import hiredis
+
+from heliograph.bus import resp
+from heliograph.bus.connection import Endpoint, refusal
+from heliograph.errors import BusError
+
+Reply = Any
+"""What hiredis makes of a reply: bytes, int, None, list, dict, or `hiredis.ReplyError` inside a list."""
+
+WRITE_BUFFER_BYTES: Final = 1 << 20
+"""What may wait inside our own process for the socket before we hold back."""
+
+_INCOMPLETE: Final = object()
+
+
+class _Expected:
+    """The replies of one write: how many are to come, and who wants the last of them."""
+
+    __slots__ = ("done", "error", "remaining")
+
+    def __init__(self, replies: int, done: Callable[[Reply, str | None], None]) -> None:
+        self.remaining = replies
+        self.done = done
+        self.error: str | None = None
+
+
+class Link(asyncio.Protocol):
+    """One open connection. When it ends, `lost` says why, and whatever was unanswered stays so.
+
+    Args:
+        endpoint: the server, for the errors' text.
+        resumed: called when writing makes sense again after `paused`.
+        ended: called once the connection is gone.
+
+    """
+
+    def __init__(self, endpoint: Endpoint, resumed: Callable[[], None], ended: Callable[[], None]) -> None:
+        self._endpoint = endpoint
+        self._resumed = resumed
+        self._on_end = ended
+        self._replies = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self._expected: deque[_Expected] = deque()
+        self._transport: asyncio.WriteTransport | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.paused = False
+        self.lost: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's has the methods without the base class.
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the replies to those who wait for them."""
+        self._replies.feed(data)
+        gets = self._replies.gets
+        expected = self._expected
+        try:
+            while expected and self.lost is None:
+                waiting = expected[0]
+                remaining = waiting.remaining
+                reply = None
+                while remaining:
+                    reply = gets()
+                    if reply is _INCOMPLETE:
+                        waiting.remaining = remaining
+                        return
+                    if reply.__class__ is hiredis.PushNotification:
+                        continue
+                    remaining -= 1
+                    if reply.__class__ is hiredis.ReplyError and waiting.error is None:
+                        waiting.error = str(reply)
+                expected.popleft()
+                waiting.done(reply, waiting.error)
+        except hiredis.ProtocolError as e:
+            self.abort(f"{self._endpoint}: not RESP: {e}")
+
+    def pause_writing(self) -> None:
+        """Note that the socket does not keep up."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """Note that the socket takes more."""
+        self.paused = False
+        self._resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits that no reply will come."""
+        if self.lost is None:
+            self.lost = f"{self._endpoint}: {exc or 'the server closed the connection'}"
+        self._expected.clear()
+        if not self._ended.done():
+            self._ended.set_result(None)
+        self._on_end()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a reply is to come."""
+        return bool(self._expected)
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection at once; what is unanswered stays so."""
+        if self.lost is None:
+            self.lost = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def send(self, payload: bytes, replies: int, done: Callable[[Reply, str | None], None]) -> None:
+        """Write requests.
+
+        Args:
+            payload: whole requests.
+            replies: how many replies they cause, at least one.
+            done: called with the last reply and the text of the first error among all of them, unless the connection
+                ends first.
+
+        """
+        assert self._transport is not None
+        self._expected.append(_Expected(replies, done))
+        self._transport.write(payload)
+
+    async def request(self, *arguments: bytes | str | int) -> Reply:
+        """Send one request and return its reply.
+
+        Raises:
+            BusError: the server refused it, or the connection ended first.
+
+        """
+        if self.lost is not None:
+            raise BusError(self.lost)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def done(reply: Reply, error: str | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(reply)
+            else:
+                answer.set_exception(refusal(self._endpoint, error))
+
+        self.send(resp.command(*arguments), 1, done)
+        await asyncio.wait({answer, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise BusError(f"{self._endpoint}: the connection ended before the reply")
+        return answer.result()
+
+
+async def open_link(
+    endpoint: Endpoint,
+    *,
+    name: str,
+    timeout_s: float,
+    resumed: Callable[[], None] = lambda: None,
+    ended: Callable[[], None] = lambda: None,
+) -> Link:
+    """Connect, authenticate and speak RESP3.
+
+    Args:
+        endpoint: the server.
+        name: how the connection is called in the server's CLIENT LIST.
+        timeout_s: how long all of it may take, in seconds.
+        resumed: see `Link`.
+        ended: see `Link`.
+
+    Raises:
+        ConfigError: its TLS files cannot be loaded.
+        BusError: the server is away or refuses us; its `code` tells a refusal from an absence.
+
+    """
+    loop = asyncio.get_running_loop()
+    link = Link(endpoint, resumed, ended)
+    context = endpoint.ssl_context()
+    try:
+        async with asyncio.timeout(timeout_s):
+            if endpoint.path:
+                await loop.create_unix_connection(lambda: link, endpoint.path)
+            else:
+                await loop.create_connection(lambda: link, endpoint.host, endpoint.port, ssl=context)
+            await _greet(link, endpoint, name)
+    except TimeoutError as e:
+        link.abort("timed out")
+        raise BusError(f"{endpoint}: no answer within {timeout_s:g} s") from e
+    except OSError as e:
+        link.abort("not connected")
+        raise BusError(f"{endpoint}: {e.strerror or e}") from e
+    except BaseException:
+        link.abort("not greeted")
+        raise
+    return link
+
+
+async def _greet(link: Link, endpoint: Endpoint, name: str) -> None:
+    hello: list[str | int] = ["HELLO", 3]
+    if endpoint.password is not None:
+        hello += ["AUTH", endpoint.username or "default", endpoint.password]
+    await link.request(*hello, "SETNAME", name)
+    if endpoint.db:
+        await link.request("SELECT", endpoint.db)
+
+
+async def run_id(link: Link) -> str | None:
+    """Return the server process's own id, which changes with every start of it; None where the ACL forbids to ask.
+
+    Raises:
+        BusError: the connection ended first, or the server refused for another reason.
+
+    """
+    try:
+        reply = await link.request("INFO", "server")
+    except BusError as e:
+        if e.code == "NOPERM":
+            return None
+        raise
+    text = reply.decode() if isinstance(reply, bytes) else str(reply)
+    for line in text.splitlines():
+        if line.startswith("run_id:"):
+            return line.removeprefix("run_id:")
+    return None
