@@ -4,11 +4,69 @@ Measured here: msgspec alone accepts `"NaN"`, `"Infinity"` and numbers of a hund
 So every number that comes from outside passes `finite`.
 """
 
-from decimal import Decimal
+from collections.abc import Callable
+from decimal import Clamped, Context, Decimal, Inexact, InvalidOperation, Overflow, Rounded
 from typing import Final
 
 DIGITS_MAX: Final = 38
 EXPONENT_MAX: Final = 38
+
+
+# 38 digits, and exponents from -38 (Emin - prec + 1) to 38 (Emax - prec + 1, which `clamp` enforces).
+_EXACT = Context(
+    prec=DIGITS_MAX,
+    Emin=-1,
+    Emax=EXPONENT_MAX + DIGITS_MAX - 1,
+    clamp=1,
+    traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded],
+)
+fits: Final[Callable[[Decimal], Decimal]] = _EXACT.plus
+"""Return an equal number, or raise `ArithmeticError` if its digits or its magnitude are beyond `finite`'s bounds.
+
+Infinity and NaN pass, so compare the result with `ZERO` and `BOUND`: 0.05 µs in all, a tenth of `finite`.
+"""
+ZERO: Final = Decimal(0)
+BOUND: Final = Decimal((0, (1,), 2 * EXPONENT_MAX))
+
+
+def amount(value: Decimal) -> Decimal:
+    """Return the value if it is finite, not negative, and of at most 38 digits and magnitude, else raise.
+
+    Raises:
+        ArithmeticError, ValueError: it is not.
+
+    """
+    if ZERO <= fits(value) < BOUND:
+        return value
+    raise ValueError("a number that is negative or infinite")
+
+
+class Amounts(dict[str, Decimal]):
+    """Numbers that are not negative, by their text, remembered: prices repeat, and a look-up is cheaper than a parse.
+
+    Measured on candles: four prices that were seen before cost 0.2 µs instead of 0.6 µs, and are checked already.
+
+    Args:
+        size_max: how many to remember before starting afresh.
+
+    """
+
+    def __init__(self, size_max: int) -> None:
+        super().__init__()
+        self._size_max = size_max
+
+    def __missing__(self, text: str) -> Decimal:
+        """Read the number.
+
+        Raises:
+            ArithmeticError, ValueError: not a finite number of at most 38 digits, or negative.
+
+        """
+        value = amount(Decimal(text))
+        if len(self) >= self._size_max:
+            self.clear()
+        self[text] = value
+        return value
 
 
 def finite(value: Decimal) -> Decimal:
@@ -18,12 +76,13 @@ def finite(value: Decimal) -> Decimal:
         ValueError: not a number, infinite, or too long to be an amount.
 
     """
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int):
-        raise ValueError(f"not a finite number: {value}")  # noqa: TRY004 (NaN is a Decimal; the value is wrong, not the type)
-    if len(value.as_tuple().digits) > DIGITS_MAX or not -EXPONENT_MAX <= exponent <= EXPONENT_MAX:
-        raise ValueError("a number of more than 38 digits")
-    return value
+    try:
+        if -BOUND < fits(value) < BOUND:
+            return value
+    except ArithmeticError:
+        if not value.is_nan():
+            raise ValueError("a number of more than 38 digits") from None
+    raise ValueError(f"not a finite number: {value}")
 
 
 def parse(text: str) -> Decimal:

@@ -110,6 +110,9 @@ class Connection(msgspec.Struct, frozen=True):
     path: str
     """Path and query, to be put behind the market's socket URL."""
     subscriptions: tuple[Subscription, ...]
+    """None at all: whatever comes is welcome, and instruments are made of the symbols that turn up."""
+    sequenced: bool = True
+    """Whether book deltas are held to the venue's sequence; if not, each is told as it comes, unchecked."""
 
 
 class Feed(Protocol):
