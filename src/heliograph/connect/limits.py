@@ -120,7 +120,8 @@ class _Entry:
 async def acquire(window: Window, cost: int = 1) -> None:
     """Wait on the loop's clock until `window` has room for `cost`, and spend it.
 
-    Callers are served in the order they ask. Being cancelled while waiting gives nothing back.
+    Turns are given in the order of asking; callers whose turns fall together may pass in any order. Being cancelled
+    while waiting gives nothing back.
 
     Raises:
         ValueError: the cost would never fit.

@@ -11,6 +11,7 @@ and a frame takes 0.27.)
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import socket
 import ssl
@@ -93,6 +94,7 @@ class Socket:
         self._pong_due_s: float | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._cut: asyncio.TimerHandle | None = None
+        self._parser_end: asyncio.Task[None] | None = None
 
     @property
     def closing(self) -> bool:
@@ -160,6 +162,8 @@ class Socket:
 
         """
         await asyncio.shield(self._gone)
+        if self._parser_end is not None:
+            await asyncio.shield(self._parser_end)
 
     def _open(self) -> None:
         try:
@@ -172,11 +176,6 @@ class Socket:
         if self._reason is not None:
             return
         self._heard_s = self._loop.time()
-        if self._transport.is_close_frame_sent:
-            # The parser refused what came behind these frames, and goes on parsing: its own oversize frame may be here.
-            frames = [frame for frame in frames if len(frame) <= self._settings.message_bytes_max]
-        if not frames:
-            return
         self.last_received_ns = received_ns
         try:
             self._listener.received(frames, received_ns)
@@ -220,6 +219,11 @@ class Socket:
         self._end(_Code.OK, f"peer closed: {code} {payload[2:].decode(errors='replace')}".rstrip())
         self._transport.disconnect()
 
+    async def _take_error(self) -> None:
+        # Where picows refused a frame, it holds an error that the loop would complain of if nobody took it.
+        with contextlib.suppress(picows.WSError):
+            await self._transport.wait_disconnected()
+
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
         self._end(_Code.INTERNAL_ERROR, f"listener failed: {type(failure).__name__}: {failure}")
@@ -250,8 +254,9 @@ class Socket:
         if self._cut is not None:
             self._cut.cancel()
         if self._reason is None:
-            sent = self._transport.close_handshake.sent if self._transport.is_close_frame_sent else None
-            self._reason = f"{sent.code.value} {sent.reason}" if sent else "connection lost without a close"
+            self._reason = "connection lost without a close"
+        if self._transport.is_close_frame_sent:
+            self._parser_end = self._loop.create_task(self._take_error())
         try:
             self._listener.closed(self._reason)
         except Exception as e:
@@ -262,10 +267,28 @@ class Socket:
             self._gone.set_exception(self._failure)
 
 
+class _ParserEar(logging.LoggerAdapter[logging.Logger]):
+    """Hears that picows refused a frame, which it tells a logger at once and nobody else; what else it logs is dropped.
+
+    The frame before the refused one is delivered after this, and picows parses on when more is read: the refused frame
+    itself may still come, if only its size was wrong.
+    """
+
+    def __init__(self, reader: "_Reader") -> None:
+        super().__init__(logging.Logger("picows", logging.CRITICAL + 1))  # noqa: LOG001 - for nobody to configure
+        self._reader = reader
+
+    def error(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._reader.refuse(" ".join(str(part) for part in args))
+
+    def exception(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._reader.refuse(str(msg))
+
+
 class _Reader(picows.WSListener):
     """The hot path: what picows calls for each frame."""
 
-    __slots__ = ("_append", "_batch", "_fragments", "_listener", "_now_ns", "_settings", "socket")
+    __slots__ = ("_append", "_batch", "_fragments", "_listener", "_now_ns", "_refusal", "_settings", "socket")
 
     def __init__(self, listener: Listener, settings: Settings, clock: Clock) -> None:
         self.socket: Socket | None = None
@@ -275,6 +298,7 @@ class _Reader(picows.WSListener):
         self._batch: list[bytes] = []
         self._append = self._batch.append
         self._fragments: bytearray | None = None
+        self._refusal: str | None = None
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self.socket = Socket(transport, self._listener, self._settings)
@@ -288,6 +312,15 @@ class _Reader(picows.WSListener):
         if frame.last_in_buffer:
             self._flush()
 
+    def refuse(self, why: str) -> None:
+        if self._refusal is None:
+            self._refusal = f"frame refused: {why}"
+            asyncio.get_running_loop().call_soon(self._end_refused)
+
+    def _end_refused(self) -> None:
+        if self.socket is not None and self._refusal is not None:
+            self.socket._end(_Code.PROTOCOL_ERROR, self._refusal)
+
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         assert self.socket is not None
         self.socket._lost()
@@ -298,7 +331,14 @@ class _Reader(picows.WSListener):
             assert self.socket is not None
             self._batch = []
             self._append = self._batch.append
-            self.socket._deliver(frames, self._now_ns())
+            if self._refusal is None:
+                self.socket._deliver(frames, self._now_ns())
+                return
+            bytes_max = self._settings.message_bytes_max
+            good = list(itertools.takewhile(lambda frame: len(frame) <= bytes_max, frames))
+            if good:
+                self.socket._deliver(good, self._now_ns())
+            self._end_refused()
 
     def _other(self, frame: picows.WSFrame) -> None:
         socket = self.socket
@@ -372,7 +412,7 @@ async def connect(
                 url,
                 ssl_context=ssl_context or _system_trust(),
                 websocket_handshake_timeout=None,
-                logger_name=_silent(),
+                logger_name=_ParserEar(reader),
                 enable_auto_pong=False,
                 max_frame_size=settings.message_bytes_max,
                 max_redirects=0,
@@ -434,9 +474,3 @@ def _unreachable(venue: str, failure: Exception, *, secure_stage: bool) -> Venue
 @functools.cache
 def _system_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
-
-
-@functools.cache
-def _silent() -> logging.Logger:
-    """A logger that writes nothing: what picows would log, `closed` and the errors say."""
-    return logging.Logger("picows", logging.CRITICAL + 1)  # noqa: LOG001 - outside the tree on purpose, for nobody to configure
