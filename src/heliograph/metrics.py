@@ -59,6 +59,7 @@ class FeedMetrics:
         self.frames_refused = 0
         self.venue_errors = 0
         self.book_resyncs = 0
+        self.streams_stale = 0
         self.last_message_ns: int | None = None
         self.latency_counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self.latency_sum_s = 0.0
@@ -126,6 +127,8 @@ class FeedCollector(Collector):
         yield events
         for name, attribute, what in _OWN_COUNTERS:
             yield self._plain(CounterMetricFamily(f"heliograph_{name}", what, labels=_LABELS), attribute)
+        for name, attribute, what in _OWN_GAUGES:
+            yield self._plain(GaugeMetricFamily(f"heliograph_{name}", what, labels=_LABELS), attribute)
 
     def _plain(self, family: Family, attribute: str) -> Family:
         for feed in self._feeds:
@@ -144,6 +147,7 @@ _GAUGES = (
     ("queue_depth_open", "queue_depth_open", "Instruments waiting in the latest-wins lane."),
     ("circuit_breaker_state", "circuit_state", "0 closed, 1 open, 2 half open."),
 )
+_OWN_GAUGES = (("streams_stale", "streams_stale", "Wanted streams that have been silent for longer than they may be."),)
 _OWN_COUNTERS = (
     ("gaps_found", "gaps_found", "Holes noticed in a sequence."),
     ("gaps_filled", "gaps_filled", "Holes that a backfill closed."),

@@ -6,6 +6,7 @@ each instrument and kind, so that its size is bounded by what was subscribed. Th
 While the consumer keeps up, nothing is queued at all.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -65,7 +66,10 @@ class Lanes:
         self._slots_max = slots_max
         self._keep: deque[Event] = deque()
         self._slots: dict[tuple[InstrumentId, object], Candle | Ticker | BookSnapshot] = {}
-        self._held = False
+        self.room = asyncio.Event()
+        """Set while the sockets are not held back: whoever can wait before they put, waits for this."""
+        self.room.set()
+        self._emptied: asyncio.Future[None] | None = None
         sink.when_ready(self.drain)
 
     @property
@@ -78,11 +82,6 @@ class Lanes:
         """How many events wait in both lanes."""
         return len(self._keep) + len(self._slots)
 
-    @property
-    def full(self) -> bool:
-        """Whether the sockets are held back."""
-        return self._held
-
     def put(self, events: Sequence[Event]) -> None:
         """Deliver a batch, or queue it behind what waits already."""
         if not events:
@@ -94,8 +93,8 @@ class Lanes:
             self._queue(event)
         if self._sink.ready():
             self.drain()
-        if len(self._keep) >= self._keep_max and not self._held:
-            self._held = True
+        if len(self._keep) >= self._keep_max and self.room.is_set():
+            self.room.clear()
             self._metrics.queue_blocked += 1
             self._valve.hold()
         self._measure()
@@ -111,9 +110,22 @@ class Lanes:
             keys = list(islice(self._slots, PUSH_MAX))
             self._push([self._slots.pop(key) for key in keys])
         self._measure()
-        if self._held and len(self._keep) <= self._keep_max // 2:
-            self._held = False
+        if not self.room.is_set() and len(self._keep) <= self._keep_max // 2:
+            self.room.set()
             self._valve.release()
+        if self._emptied is not None and not self.waiting:
+            self._emptied.set_result(None)
+            self._emptied = None
+
+    async def empty(self) -> None:
+        """Wait until nothing waits any more. One caller at a time."""
+        self.drain()
+        if self.waiting:
+            self._emptied = asyncio.get_running_loop().create_future()
+            try:
+                await self._emptied
+            finally:
+                self._emptied = None
 
     def forget(self, instrument: InstrumentId, kind: object) -> None:
         """Drop what the latest-wins lane holds of a stream that nobody wants any more.

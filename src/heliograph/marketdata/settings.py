@@ -11,6 +11,8 @@ class FeedSettings(msgspec.Struct, frozen=True):
     reconnect_delay_s: float = 1.0
     """The first bound of the random pause before a reconnect; it doubles with every failure in a row."""
     reconnect_delay_s_max: float = 60.0
+    stable_s: float = 10.0
+    """A connection that lasted this long makes the next pause a first one."""
     rest_timeout_s: float = 5.0
     rest_attempts_max: int = 4
     """How often one request is tried before it has failed for good."""
