@@ -13,6 +13,7 @@ import hiredis
 
 from heliograph.bus import resp
 from heliograph.bus.connection import Endpoint, refusal
+from heliograph.bus.entries import EntryId, parse_id
 from heliograph.errors import BusError
 
 Reply = Any
@@ -137,6 +138,19 @@ class Link(asyncio.Protocol):
             BusError: the server refused it, or the connection ended first.
 
         """
+        return await self.exchange(resp.command(*arguments), 1)
+
+    async def exchange(self, payload: bytes, replies: int) -> Reply:
+        """Send requests and return the last reply.
+
+        Args:
+            payload: whole requests.
+            replies: how many replies they cause.
+
+        Raises:
+            BusError: the server refused one of them, or the connection ended first.
+
+        """
         if self.lost is not None:
             raise BusError(self.lost)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -149,7 +163,7 @@ class Link(asyncio.Protocol):
             else:
                 answer.set_exception(refusal(self._endpoint, error))
 
-        self.send(resp.command(*arguments), 1, done)
+        self.send(payload, replies, done)
         await asyncio.wait({answer, self._ended}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             raise BusError(f"{self._endpoint}: the connection ended before the reply")
@@ -227,3 +241,20 @@ async def run_id(link: Link) -> str | None:
         if line.startswith("run_id:"):
             return line.removeprefix("run_id:")
     return None
+
+
+async def last_id(link: Link, key: str) -> EntryId:
+    """Return the last id that a stream has given out, whether or not that entry is still there; 0-0 if there is none.
+
+    Raises:
+        BusError: the server refused, or the connection ended.
+
+    """
+    try:
+        reply = await link.request("XINFO", "STREAM", key)
+    except BusError as e:
+        if "no such key" in str(e):
+            return (0, 0)
+        raise
+    facts = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    return parse_id(facts[b"last-generated-id"])

@@ -23,7 +23,7 @@ from typing import Final, Self
 from heliograph.bus import resp
 from heliograph.bus.connection import Endpoint, parse_url, refusal
 from heliograph.bus.entries import SEQUENCE_MAX, Batch, EntryId, Half, Stream, format_id, parse_id, weigh
-from heliograph.bus.link import Link, Reply, open_link, run_id
+from heliograph.bus.link import Link, Reply, last_id, open_link, run_id
 from heliograph.clock import NS_PER_MS, Clock, SystemClock
 from heliograph.errors import BusError, ConfigError
 
@@ -215,12 +215,12 @@ class Publisher:
                 raise ConfigError(f"the stream {key} is already open with another maxlen or merged feed")
             return known
         stream = Stream(key, maxlen, merged)
-        last_id = parse_id(await self._ask(partial(_last_id, key=key)))
-        if last_id[0] >= 2**64 - 1:
+        newest = await self._ask(partial(last_id, key=key))
+        if newest[0] >= 2**64 - 1:
             raise BusError(f"{self._endpoint}: the stream {key} has used up its last possible id: rename or delete it")
         if key in self._known:
             return self._known[key]
-        self._note_last_id(stream, last_id)
+        self._note_last_id(stream, newest)
         self._known[key] = stream
         if merged is not None and merged not in self._feeds:
             self._feeds.append(merged)
@@ -434,13 +434,12 @@ class Publisher:
         the write had arrived; the server is asked, since it may have been refused before the reply was lost.
         """
         missing: list[Half] = []
-        targets = {half.target.key: half.target for half in halves}
-        for key, target in targets.items():
+        for target in {half.target.key: half.target for half in halves}.values():
             own = [half for half in halves if half.target is target]
             if written_before:
-                own = await _missing(link, key, own)
+                own = await _missing(link, target, own)
             if own:
-                self._note_last_id(target, parse_id(await _last_id(link, key=key)))
+                self._note_last_id(target, await last_id(link, target.key))
                 missing += own
         entries, size = weigh(halves)
         left_entries, left_size = weigh(missing)
@@ -450,10 +449,10 @@ class Publisher:
             missing.sort(key=lambda half: (half.entry, half.on_feed))
             self._queue.appendleft(Batch.of_halves(missing))
 
-    def _note_last_id(self, stream: Stream, last_id: EntryId) -> None:
+    def _note_last_id(self, stream: Stream, newest: EntryId) -> None:
         """Remember a last id that our own ids have not reached yet."""
-        if last_id >= self._last_id and (stream.ahead is None or stream.ahead < last_id):
-            stream.ahead = last_id
+        if newest >= self._last_id and (stream.ahead is None or stream.ahead < newest):
+            stream.ahead = newest
             self._ahead.add(stream)
 
     # The connection.
@@ -552,7 +551,7 @@ class Publisher:
         assert self._link is not None
         return self._link
 
-    async def _ask(self, question: Callable[[Link], Awaitable[bytes]]) -> bytes:
+    async def _ask(self, question: Callable[[Link], Awaitable[EntryId]]) -> EntryId:
         """Ask the server, over as many connections as it takes within the time of one attempt to connect."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._connect_timeout_s
@@ -582,29 +581,17 @@ class Publisher:
         self._settled.set()
 
 
-async def _last_id(link: Link, *, key: str) -> bytes:
-    try:
-        reply = await link.request("XINFO", "STREAM", key)
-    except BusError as e:
-        if "no such key" in str(e):
-            return b"0-0"
-        raise
-    facts = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-    last: bytes = facts[b"last-generated-id"]
-    return last
-
-
-async def _missing(link: Link, key: str, halves: list[Half]) -> list[Half]:
+async def _missing(link: Link, target: Stream, halves: list[Half]) -> list[Half]:
     """Return those halves, all of one stream and of one transaction, that the stream never took."""
-    if await _holds(link, key, halves[0].id):
+    if await _holds(link, target.key, halves[0].id):
         return []  # The ids ascend, so what followed the first one in its transaction was taken as well.
-    oldest = await link.request("XRANGE", key, "-", "+", "COUNT", 1)
-    if not oldest:
-        return []
-    # What is older than all that the stream holds was taken and trimmed away again.
-    kept = [half for half in halves if half.id >= parse_id(oldest[0][0])]
-    held = await asyncio.gather(*(_holds(link, key, half.id) for half in kept))
-    return [half for half, there in zip(kept, held, strict=True) if not there]
+    if target.maxlen is not None and await link.request("XLEN", target.key) >= target.maxlen:
+        # What is older than all that a full stream holds was taken and trimmed away again. A stream that is not full
+        # has never been trimmed, and what it lacks it never took.
+        oldest = await link.request("XRANGE", target.key, "-", "+", "COUNT", 1)
+        halves = [half for half in halves if half.id >= parse_id(oldest[0][0])]
+    held = await asyncio.gather(*(_holds(link, target.key, half.id) for half in halves))
+    return [half for half, there in zip(halves, held, strict=True) if not there]
 
 
 async def _holds(link: Link, key: str, entry_id: EntryId) -> bool:

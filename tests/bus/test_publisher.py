@@ -1,0 +1,415 @@
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from heliograph.bus.connection import connect
+from heliograph.bus.embedded import Server
+from heliograph.bus.entries import Stream
+from heliograph.bus.publisher import Publisher
+from heliograph.bus.reader import Entry, Reader
+from heliograph.clock import NS_PER_MS, ManualClock
+from heliograph.errors import BusError, ConfigError
+from tests.bus.proxy import Proxy
+
+FEED = "feed:test:spot:0"
+
+
+async def entries(url: str, key: str) -> list[Entry]:
+    async with Reader(url, {}) as reader:
+        return await reader.entries(key)
+
+
+async def written(url: str, key: str) -> list[bytes]:
+    return [entry.data for entry in await entries(url, key)]
+
+
+def numbered(count: int, start: int = 0) -> list[bytes]:
+    return [b"%d" % number for number in range(start, start + count)]
+
+
+@contextlib.asynccontextmanager
+async def publishing(url: str) -> AsyncIterator[tuple[Publisher, Stream]]:
+    async with Publisher(url, connect_timeout_s=10.0, backoff_max_s=0.05) as publisher:
+        yield publisher, await publisher.open_stream("test:A:trades")
+
+
+async def test_what_is_appended_is_on_its_stream_and_on_the_merged_feed(any_server: Server) -> None:
+    async with Publisher(any_server.url) as publisher:
+        feed = await publisher.open_stream(FEED)
+        first = await publisher.open_stream("test:A:trades", merged=feed)
+        second = await publisher.open_stream("test:B:trades", merged=feed)
+        alone = await publisher.open_stream("test:C:trades")
+        publisher.append(first, b"1")
+        publisher.append(second, b"")
+        publisher.append_many([alone, first], [b"\r\n$3\r\n", bytes(5000)])
+        await publisher.flush()
+        assert (publisher.appended, publisher.acknowledged, publisher.pending_bytes) == (4, 4, 0)
+    url = any_server.url
+    assert await written(url, "test:A:trades") == [b"1", bytes(5000)]
+    assert await written(url, "test:B:trades") == [b""]
+    assert await written(url, "test:C:trades") == [b"\r\n$3\r\n"]
+    merged = await entries(url, FEED)
+    assert [(entry.key, entry.data) for entry in merged] == [
+        ("test:A:trades", b"1"),
+        ("test:B:trades", b""),
+        ("test:A:trades", bytes(5000)),
+    ]
+    assert [entry.id for entry in merged if entry.key == "test:A:trades"] == [
+        entry.id for entry in await entries(url, "test:A:trades")
+    ]
+
+
+async def test_order_holds_over_many_batches_in_flight(valkey: Server) -> None:
+    async with publishing(valkey.url) as (publisher, stream):
+        for start in range(0, 20_000, 50):
+            publisher.append_many([stream] * 50, numbered(50, start))
+            if start % 1000 == 0:
+                await asyncio.sleep(0)
+    assert await written(valkey.url, stream.key) == numbered(20_000)
+
+
+async def test_streams_keep_their_bound(valkey: Server) -> None:
+    async with Publisher(valkey.url) as publisher:
+        feed = await publisher.open_stream(FEED, maxlen=1000)
+        streams = [await publisher.open_stream(f"test:{n}:trades", maxlen=300, merged=feed) for n in range(10)]
+        for _ in range(2000):
+            publisher.append_many(streams, [b"x"] * 10)
+            await asyncio.sleep(0)
+    async with connect(valkey.url) as client:
+        # `~` trims whole nodes of 100 entries, and not at each entry.
+        assert 1000 <= await client.xlen(FEED) <= 1000 + 100 + 256 + 512
+        for stream in streams:
+            assert 300 <= await client.xlen(stream.key) <= 300 + 100 + 32
+
+
+async def test_a_stream_that_is_ahead_of_the_clock_goes_on_after_its_last_id(any_server: Server) -> None:
+    async with connect(any_server.url) as client:
+        await client.xadd("test:A:trades", {"data": "old"}, id="9999999999999-5")
+    async with Publisher(any_server.url) as publisher:
+        feed = await publisher.open_stream(FEED)
+        ahead = await publisher.open_stream("test:A:trades", merged=feed)
+        level = await publisher.open_stream("test:B:trades", merged=feed)
+        publisher.append_many([ahead, level, ahead], [b"1", b"2", b"3"])
+        await publisher.flush()
+        assert publisher.refused_ids == 0
+    found = await entries(any_server.url, "test:A:trades")
+    assert [(entry.id, entry.data) for entry in found[1:]] == [("9999999999999-6", b"1"), ("9999999999999-7", b"3")]
+    assert [entry.data for entry in await entries(any_server.url, FEED)] == [b"1", b"2", b"3"]
+    assert (await entries(any_server.url, "test:B:trades"))[0].id < "9999999999999"
+
+
+async def test_a_clock_that_stands_or_runs_backwards_still_gives_ascending_ids(valkey: Server) -> None:
+    class Backwards(ManualClock):
+        def now_ns(self) -> int:
+            self._now_ns -= NS_PER_MS
+            return self._now_ns
+
+    for clock in (ManualClock(10**18), Backwards(10**18)):
+        async with Publisher(valkey.url, clock=clock) as publisher:
+            stream = await publisher.open_stream(f"test:{type(clock).__name__}:trades")
+            publisher.append_many([stream] * 25_000, numbered(25_000))
+            await publisher.flush()
+            assert publisher.refused_ids == 0
+        assert await written(valkey.url, stream.key) == numbered(25_000)
+
+
+async def test_another_writer_costs_new_ids_and_no_entry(any_server: Server) -> None:
+    async with Publisher(any_server.url) as publisher, connect(any_server.url) as client:
+        feed = await publisher.open_stream(FEED)
+        stream = await publisher.open_stream("test:A:trades", merged=feed)
+        await client.xadd(stream.key, {"data": "theirs"}, id="9999999999999-0")
+        publisher.append_many([stream] * 3, [b"1", b"2", b"3"])
+        await publisher.flush()
+        assert (publisher.refused_ids, publisher.acknowledged) == (3, 3)
+        publisher.append(stream, b"4")
+        await publisher.flush()
+        assert publisher.refused_ids == 3
+    assert await written(any_server.url, stream.key) == [b"theirs", b"1", b"2", b"3", b"4"]
+    assert [entry.data for entry in await entries(any_server.url, FEED)] == [b"1", b"2", b"3", b"4"]
+
+
+async def test_a_lost_reply_doubles_nothing(any_server: Server) -> None:
+    async with Proxy(any_server.port) as proxy, publishing(proxy.url) as (publisher, stream):
+        for round_number in range(10):
+            proxy.swallow = True
+            publisher.append_many([stream] * 100, numbered(100, 100 * round_number))
+            await proxy.swallowed.wait()  # The server has done it and said so; nobody heard it.
+            proxy.cut()
+            await publisher.flush()
+        assert publisher.resent >= publisher.settled_by_id == 1000
+        assert publisher.reconnects == 10
+    assert await written(any_server.url, stream.key) == numbered(1000)
+
+
+async def test_without_ids_of_our_own_the_same_lost_reply_doubles(valkey: Server) -> None:
+    """The check above can fail: redis-py with ids of the server's choosing, writing again what was not answered."""
+    async with Proxy(valkey.port) as proxy, connect(proxy.url) as client:
+        await client.xadd("test:A:trades", {"data": "0"})
+        proxy.swallow = True
+        adding = asyncio.ensure_future(client.xadd("test:A:trades", {"data": "1"}))
+        await proxy.swallowed.wait()
+        proxy.cut()
+        with pytest.raises(Exception, match=r"(?i)connection|closed"):
+            await adding
+        await client.xadd("test:A:trades", {"data": "1"})
+    assert await written(valkey.url, "test:A:trades") == [b"0", b"1", b"1"]
+
+
+async def test_a_write_refused_before_its_reply_was_lost_is_written_all_the_same(any_server: Server) -> None:
+    """Refused again it looks like one that had arrived; only the stream itself tells the two apart."""
+    async with Proxy(any_server.port) as proxy, publishing(proxy.url) as (publisher, stream):
+        async with connect(any_server.url) as client:
+            await client.xadd(stream.key, {"data": "theirs"}, id="9999999999999-0")
+        proxy.swallow = True
+        publisher.append_many([stream] * 3, [b"1", b"2", b"3"])
+        await proxy.swallowed.wait()
+        proxy.cut()
+        await publisher.flush()
+        assert (publisher.settled_by_id, publisher.acknowledged) == (0, 3)
+    assert await written(any_server.url, stream.key) == [b"theirs", b"1", b"2", b"3"]
+
+
+async def test_cuts_at_random_moments_lose_and_double_nothing(any_server: Server) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    async with Proxy(any_server.port) as proxy, Publisher(proxy.url, backoff_max_s=0.02) as publisher:
+        feed = await publisher.open_stream(FEED)
+        streams = [await publisher.open_stream(f"test:{n}:trades", merged=feed) for n in range(5)]
+        count = 0
+        for _ in range(40):
+            for _ in range(dice.randrange(1, 30)):
+                size = dice.randrange(1, 200)
+                publisher.append_many(dice.choices(streams, k=size), numbered(size, count))
+                count += size
+                await asyncio.sleep(0)
+            proxy.swallow = dice.random() < 0.5
+            if proxy.swallow:
+                await proxy.swallowed.wait()
+            proxy.cut()
+            await publisher.flush()
+    merged = await entries(any_server.url, FEED)
+    assert [entry.data for entry in merged] == numbered(count)
+    for stream in streams:
+        own = await written(any_server.url, stream.key)
+        assert own == [entry.data for entry in merged if entry.key == stream.key]
+
+
+@pytest.mark.parametrize("appendfsync", ["everysec", "always"])
+async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(any_binary: Path, appendfsync: str) -> None:
+    kills = 4
+    with Server(binary=any_binary, appendfsync=appendfsync) as server:  # type: ignore[arg-type]
+        async with Publisher(server.url, backoff_max_s=0.05) as publisher:
+            feed = await publisher.open_stream(FEED)
+            stream = await publisher.open_stream("test:A:trades", merged=feed)
+            count = 0
+            ended = False
+
+            async def append() -> None:
+                nonlocal count
+                while not ended:
+                    if publisher.writable:
+                        publisher.append_many([stream] * 20, numbered(20, count))
+                        count += 20
+                    await asyncio.sleep(0.0005)
+
+            appending = asyncio.create_task(append())
+            for _ in range(kills):
+                goal = publisher.acknowledged + random.randrange(500, 3000)
+                await until(lambda goal=goal: publisher.acknowledged >= goal)  # type: ignore[misc]
+                await asyncio.to_thread(server.kill)
+                await server.restart()
+            ended = True
+            await appending
+            await publisher.flush(20)
+            assert publisher.reconnects >= kills
+            assert publisher.unretained == 0
+        merged = await written(server.url, FEED)
+        own = await written(server.url, stream.key)
+    tally = Counter(own)
+    lost = [n for n in numbered(count) if n not in tally]
+    doubled = [n for n, times in tally.items() if times > 1]
+    print(f"kills {kills} entries {count} lost {len(lost)} doubled {len(doubled)} resent {publisher.resent}")
+    assert (lost, doubled) == ([], [])
+    assert own == merged == numbered(count)
+
+
+def _forget_half(directory: Path) -> None:
+    for path in directory.rglob("*.incr.aof"):
+        os.truncate(path, path.stat().st_size // 2)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what only counters tell."""
+    while not condition():  # noqa: ASYNC110 (a publisher's counters make no event)
+        await asyncio.sleep(0.002)
+
+
+async def test_what_a_killed_server_forgot_is_written_again(any_binary: Path, tmp_path: Path) -> None:
+    """An everysec server that loses acknowledged writes, made certain: its append-only file is put back in time."""
+    with Server(binary=any_binary, directory=tmp_path) as server:
+        async with Publisher(server.url, backoff_max_s=0.05) as publisher:
+            stream = await publisher.open_stream("test:A:trades")
+            publisher.append_many([stream] * 100, numbered(100))
+            await publisher.flush()
+            assert await written(server.url, stream.key) == numbered(100)
+            await asyncio.to_thread(server.kill)
+            _forget_half(tmp_path)
+            await server.restart()
+            publisher.append_many([stream] * 100, numbered(100, 100))
+            await publisher.flush()
+            assert publisher.acknowledged == 200
+        assert await written(server.url, stream.key) == numbered(200)
+
+
+async def test_a_server_that_lost_everything_is_written_to_on(valkey: Server) -> None:
+    async with publishing(valkey.url) as (publisher, stream), connect(valkey.url) as client:
+        publisher.append(stream, b"1")
+        await publisher.flush()
+        await client.flushall()
+        publisher.append(stream, b"2")
+        await publisher.flush()
+        assert await written(valkey.url, stream.key) == [b"2"]
+
+
+async def test_a_stopped_server_holds_memory_bounded_and_loses_nothing(any_binary: Path) -> None:
+    with Server(binary=any_binary) as server:
+        async with Publisher(server.url, pending_bytes_max=200_000, reply_timeout_s=60.0) as publisher:
+            stream = await publisher.open_stream("test:A:trades")
+            woken = asyncio.Event()
+            publisher.when_writable(woken.set)
+            os.kill(server.pid, signal.SIGSTOP)
+            count = 0
+            while publisher.writable:
+                publisher.append(stream, b"%d" % count)
+                count += 1
+                if count % 64 == 0:
+                    await asyncio.sleep(0)
+            assert 200_000 <= publisher.pending_bytes <= 400_000
+            assert not woken.is_set()
+            with pytest.raises(BusError, match="bytes are pending"):  # noqa: PT012
+                for _ in range(100_000):
+                    publisher.append(stream, b"%d" % count)
+                    count += 1
+            assert publisher.pending_bytes <= 4 * 200_000 + 2 * 512 * 200
+            with pytest.raises(BusError, match="were not acknowledged"):
+                await publisher.flush(0.01)
+            os.kill(server.pid, signal.SIGCONT)
+            await woken.wait()
+            assert publisher.writable
+            await publisher.flush()
+        assert await written(server.url, stream.key) == numbered(count)
+
+
+async def test_a_silent_server_is_left_and_found_again(any_binary: Path) -> None:
+    with Server(binary=any_binary) as server:
+        async with Publisher(server.url, reply_timeout_s=0.5, connect_timeout_s=0.5, backoff_max_s=0.05) as publisher:
+            stream = await publisher.open_stream("test:A:trades")
+            os.kill(server.pid, signal.SIGSTOP)
+            publisher.append_many([stream] * 100, numbered(100))
+            await until(lambda: not publisher.connected)
+            publisher.append_many([stream] * 100, numbered(100, 100))
+            os.kill(server.pid, signal.SIGCONT)
+            await publisher.flush()
+        assert await written(server.url, stream.key) == numbered(200)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "code"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY"),
+        (("ACL", "SETUSER", "default", "-xadd"), ("ACL", "SETUSER", "default", "+xadd"), "NOPERM"),
+    ],
+)
+async def test_a_server_that_refuses_for_a_while_gets_all_of_it_in_order(
+    any_server: Server, spoil: tuple[str, ...], mend: tuple[str, ...], code: str
+) -> None:
+    async with publishing(any_server.url) as (publisher, stream), connect(any_server.url) as client:
+        publisher.append_many([stream] * 10, numbered(10))
+        await publisher.flush()
+        await client.execute_command(*spoil)
+        for start in range(10, 1000, 10):
+            publisher.append_many([stream] * 10, numbered(10, start))
+            await asyncio.sleep(0)
+        await until(lambda: code in (publisher.last_error or ""))
+        assert publisher.acknowledged == 10
+        await client.execute_command(*mend)
+        await publisher.flush()
+        assert await written(any_server.url, stream.key) == numbered(1000)
+
+
+async def test_a_key_that_turned_into_something_else_fails_alone(any_server: Server) -> None:
+    async with Publisher(any_server.url) as publisher, connect(any_server.url) as client:
+        feed = await publisher.open_stream(FEED)
+        spoilt = await publisher.open_stream("test:A:trades", merged=feed)
+        sound = await publisher.open_stream("test:B:trades", merged=feed)
+        await client.set(spoilt.key, "not a stream")
+        publisher.append_many([sound, spoilt, sound], [b"1", b"2", b"3"])
+        await publisher.flush()
+        assert publisher.failed == 1
+        assert "test:A:trades" in (publisher.last_error or "")
+        assert "rename or delete" in (publisher.last_error or "")
+        with pytest.raises(BusError, match="WRONGTYPE"):
+            async with Publisher(any_server.url) as other:
+                await other.open_stream(spoilt.key)
+    assert await written(any_server.url, sound.key) == [b"1", b"3"]
+
+
+async def test_a_wrong_password_is_said_at_once_and_never_shown(valkey: Server) -> None:
+    async with connect(valkey.url) as client:
+        await client.execute_command("ACL", "SETUSER", "bus", "on", ">secret-1", "+@all", "~*")
+    url = valkey.url.replace("redis://", "redis://bus:secret-2@")
+    with pytest.raises(BusError, match="the user or password is wrong") as caught:
+        async with Publisher(url):
+            pass
+    assert "secret" not in str(caught.value)
+    async with Publisher(valkey.url, username="bus", password="secret-1") as publisher:
+        publisher.append(await publisher.open_stream("test:A:trades"), b"1")
+
+
+async def test_no_server_is_an_error_within_the_time_given() -> None:
+    with pytest.raises(BusError, match=r"127\.0\.0\.1:1"):
+        async with Publisher("redis://127.0.0.1:1", connect_timeout_s=0.1):
+            pass
+
+
+async def test_closing_with_entries_left_says_so() -> None:
+    with Server() as server, pytest.raises(BusError, match="3 entries were not acknowledged"):  # noqa: PT012
+        async with Publisher(server.url, close_timeout_s=0.05) as publisher:
+            stream = await publisher.open_stream("test:A:trades")
+            await asyncio.to_thread(server.kill)
+            publisher.append_many([stream] * 3, numbered(3))
+
+
+async def test_a_stream_has_one_set_of_settings(valkey: Server) -> None:
+    async with Publisher(valkey.url) as publisher:
+        stream = await publisher.open_stream("test:A:trades", maxlen=10)
+        assert await publisher.open_stream("test:A:trades", maxlen=10) is stream
+        with pytest.raises(ConfigError, match="another maxlen"):
+            await publisher.open_stream("test:A:trades")
+
+
+async def test_a_used_up_stream_is_refused(valkey: Server) -> None:
+    async with connect(valkey.url) as client, Publisher(valkey.url) as publisher:
+        await client.xadd("test:A:trades", {"data": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+        with pytest.raises(BusError, match="last possible id"):
+            await publisher.open_stream("test:A:trades")
+
+
+async def test_appends_of_one_turn_are_one_transaction(valkey: Server) -> None:
+    async with publishing(valkey.url) as (publisher, stream), connect(valkey.url) as client:
+        calls = partial(client.info, "commandstats")
+        before = (await calls()).get("cmdstat_exec", {}).get("calls", 0)
+        for number in range(100):
+            publisher.append(stream, b"%d" % number)
+        await publisher.flush()
+        assert (await calls())["cmdstat_exec"]["calls"] == before + 1
