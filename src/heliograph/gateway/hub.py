@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from heliograph.clock import Clock
-from heliograph.gateway.mailbox import Frames, Key, Update
+from heliograph.gateway.mailbox import Frames, Key, Update, key_of
+from heliograph.marketdata.sink import Sink
 from heliograph.metrics import FeedMetrics
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
@@ -29,11 +30,8 @@ class Subscriber(Protocol):
         """The venue will not serve this subscription; the hub has dropped it already."""
 
 
-class Upstream(Protocol):
-    """What a source tells."""
-
-    def push(self, events: Sequence[Event]) -> None:
-        """Take a batch of events, in order."""
+class Upstream(Sink, Protocol):
+    """Whom a source tells: a sink that also hears refusals."""
 
     def refused(self, subscriptions: Sequence[Subscription], error: VenueError) -> None:
         """The venue said no to these subscriptions for good."""
@@ -74,11 +72,6 @@ class _Topic:
         self.last: Candle | None = None
         self.leaving: object | None = None
         """What is to end the upstream subscription, if nobody comes back before."""
-
-
-def key_of(subscription: Subscription) -> Key:
-    """Return the key under which a subscription's updates are found."""
-    return (subscription.instrument.id, subscription.interval)
 
 
 class Hub:

@@ -7,9 +7,15 @@ from heliograph.gateway.protocol import QuoteEncoder, gap, text_frame
 from heliograph.model.instrument import InstrumentId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Gap
+from heliograph.venues.contract import Subscription
 
 Key = tuple[InstrumentId, Interval | None]
 """What a client subscribes to: the candles of one instrument and interval."""
+
+
+def key_of(subscription: Subscription) -> Key:
+    """Return the key under which a subscription's updates are found."""
+    return (subscription.instrument.id, subscription.interval)
 
 
 class Frames:

@@ -83,6 +83,11 @@ class Probes:
         self._registry.register(collector)
         self._draining = False
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as `host:port`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def lower(self) -> None:
         """Be not ready from now on: the service is about to stop."""
         self._draining = True

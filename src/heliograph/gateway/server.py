@@ -55,6 +55,11 @@ class Server:
         """The clients at present."""
         return frozenset(self._connections)
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as `host:port`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def now_s(self) -> float:
         """Return the loop's time, in seconds."""
         return self._loop.time()

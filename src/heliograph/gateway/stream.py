@@ -36,7 +36,7 @@ class Stream:
         self._kept_max = kept_max
         self._mailbox = Mailbox(kept_max)
         self._arrived = asyncio.Event()
-        self._failure: HeliographError | None = None
+        self._failure: HeliographError | StopAsyncIteration | None = None
 
     async def __aenter__(self) -> Self:
         self._hub.subscribe(self, self._subscriptions)
@@ -72,6 +72,11 @@ class Stream:
             except TimeoutError:
                 venue = self._subscriptions[0].instrument.venue
                 raise VenueUnreachable(venue, idle_message(self._idle_s)) from None
+
+    def end(self) -> None:
+        """End the iteration after what has arrived."""
+        self._failure = self._failure or StopAsyncIteration()
+        self._arrived.set()
 
     def take(self, update: Update) -> None:
         """Receive an update from the hub."""

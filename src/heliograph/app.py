@@ -1,0 +1,279 @@
+"""What runs, put together: the one place where settings become objects."""
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import msgspec
+import structlog
+
+from heliograph.clock import Clock, SystemClock
+from heliograph.config import ConnectorSettings
+from heliograph.connect import rest
+from heliograph.errors import ConfigError
+from heliograph.gateway.connection import Limits
+from heliograph.gateway.hub import Hub, Source, Upstream
+from heliograph.gateway.inprocess import InProcess
+from heliograph.gateway.probes import Probes, open_probes
+from heliograph.gateway.server import Server, open_server
+from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.settings import FeedSettings
+from heliograph.metrics import FeedCollector, FeedMetrics
+from heliograph.model.instrument import MarketId, VenueId
+from heliograph.sim.binance import SimulatedBinance
+from heliograph.venues import VENUES
+from heliograph.venues.contract import Market, Venue
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """A running gateway."""
+
+    hub: Hub
+    server: Server
+    probes: Probes | None
+    """None where the settings switch them off."""
+
+
+def configure_logging(level: str) -> None:
+    """Send the logs to stderr, one event a line.
+
+    Args:
+        level: one of `LOG_LEVELS`, in any case.
+
+    Raises:
+        ConfigError: there is no such level.
+
+    """
+    if level.upper() not in LOG_LEVELS:
+        raise ConfigError(f"unknown log level {level}", LOG_LEVELS)
+    number: int = getattr(logging, level.upper())
+    logging.basicConfig(
+        stream=sys.stderr, level=max(number, logging.WARNING), format="%(levelname)s %(name)s: %(message)s"
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def feed_settings(connector: ConnectorSettings) -> FeedSettings:
+    """Return what the connector's settings mean to a feed."""
+    return FeedSettings(
+        inactivity_s=connector.inactivity_timeout,
+        reconnect_delay_s=connector.reconnect_delay,
+        rest_timeout_s=connector.rest_timeout,
+        rest_connections_idle_max=connector.rest_pool_connections,
+        rest_connections_max=connector.rest_pool_maxsize,
+        ping_interval_s=connector.ws_ping_interval,
+        ping_timeout_s=connector.ws_ping_timeout,
+        symbols_per_socket_max=connector.max_symbol_per_ws,
+        breaker_failures_max=connector.circuit_breaker_failure_threshold,
+        breaker_recovery_s=connector.circuit_breaker_recovery_timeout,
+        breaker_half_open_calls=connector.circuit_breaker_half_open_calls,
+        keep_max=connector.closed_queue_maxsize,
+        slots_max=connector.open_queue_maxsize,
+        dedupe_window_s=connector.deduplication_window_seconds,
+        dedupe_entries_max=connector.deduplication_max_entries,
+    )
+
+
+def rest_settings(connector: ConnectorSettings) -> rest.Settings:
+    """Return what the connector's settings mean to REST."""
+    return rest.Settings(connections_per_host_max=connector.rest_pool_maxsize, timeout_s=connector.rest_timeout)
+
+
+def client_limits(connector: ConnectorSettings) -> Limits:
+    """Return what the connector's settings mean to the WebSocket port's clients."""
+    return Limits(
+        kept_max=connector.closed_queue_maxsize,
+        subscribe_timeout_s=connector.wss_subscribe_timeout,
+        idle_timeout_s=connector.stream_idle_timeout,
+        ping_interval_s=connector.ws_ping_interval,
+        ping_timeout_s=connector.ws_ping_timeout,
+    )
+
+
+def at_endpoint(endpoint: str, venues: Mapping[VenueId, Venue] = VENUES) -> Mapping[VenueId, Venue]:
+    """Return the venues with every market at one address instead of its own.
+
+    Args:
+        endpoint: `http://host:port` or `https://host:port`; sockets are opened at the same address.
+        venues: the venues as they are.
+
+    Raises:
+        ConfigError: it is no such address.
+
+    """
+    scheme, _, rest_of = endpoint.rstrip("/").partition("://")
+    if scheme not in ("http", "https") or not rest_of or not rest_of.isprintable() or " " in rest_of:
+        raise ConfigError(f"not an endpoint: {endpoint[:100]}", ("http://host:port", "https://host:port"))
+    address = Address(f"ws{scheme[4:]}://{rest_of}", f"{scheme}://{rest_of}")
+    return {name: _moved(venue, dict.fromkeys(venue.markets, address)) for name, venue in venues.items()}
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a market is."""
+
+    socket_url: str
+    rest_url: str
+
+
+def _moved(venue: Venue, addresses: Mapping[MarketId, Address]) -> Venue:
+    markets = {
+        name: msgspec.structs.replace(market, socket_url=addresses[name].socket_url, rest_url=addresses[name].rest_url)
+        for name, market in venue.markets.items()
+    }
+    return msgspec.structs.replace(venue, markets=markets)
+
+
+@asynccontextmanager
+async def open_simulated(speed: float = 1.0, seed: int = 1) -> AsyncIterator[Mapping[VenueId, Venue]]:
+    """Run simulated venues in this process, and yield the venues at the simulators' addresses.
+
+    Args:
+        speed: simulated seconds per real second.
+        seed: of the simulated world.
+
+    """
+    async with SimulatedBinance(seed=seed, speed=speed) as simulated:
+        addresses = {
+            MarketId(name): Address(where["socket_url"], where["rest_url"])
+            for name, where in simulated.endpoints.items()
+        }
+        yield {name: _moved(venue, addresses) for name, venue in VENUES.items()}
+
+
+class Where(msgspec.Struct, frozen=True):
+    """Where a command finds its venues."""
+
+    simulated: bool = False
+    """At simulators that are started for it."""
+    endpoint: str | None = None
+    """At this address, `http://host:port`; None: where they really are."""
+    speed: float = 1.0
+    """Simulated seconds per real second."""
+
+
+@asynccontextmanager
+async def open_venues(where: Where) -> AsyncIterator[Mapping[VenueId, Venue]]:
+    """Yield the venues where the user wants them.
+
+    Raises:
+        ConfigError: the address cannot be used, or contradicts the rest.
+
+    """
+    if where.simulated and where.endpoint is not None:
+        raise ConfigError("both --simulated and --endpoint", ("one of them",))
+    if where.speed != 1.0 and not where.simulated:
+        raise ConfigError("--speed without --simulated", ("both, or neither",))
+    if where.simulated:
+        async with open_simulated(where.speed) as venues:
+            yield venues
+    else:
+        yield VENUES if where.endpoint is None else at_endpoint(where.endpoint)
+
+
+@asynccontextmanager
+async def open_source(
+    connector: ConnectorSettings, collector: FeedCollector, clock: Clock, valkey_url: str | None = None
+) -> AsyncIterator[InProcess]:
+    """Open feeds in this process: their source, which runs when its hub does."""
+    settings = feed_settings(connector)
+    async with rest.Client(rest_settings(connector), random.Random()) as client:
+
+        def make_feed(market: Market, upstream: Upstream, metrics: FeedMetrics) -> MarketFeed:
+            return MarketFeed(market, settings, upstream, metrics, clock, client, refused=upstream.refused)
+
+        yield InProcess(make_feed, client, collector)
+
+
+@asynccontextmanager
+async def open_hub(source: Source, clock: Clock) -> AsyncIterator[Hub]:
+    """Run a hub while the context lasts."""
+    hub = Hub(source, clock)
+    async with beside(hub.run()):
+        yield hub
+
+
+@asynccontextmanager
+async def open_gateway(
+    source: Source,
+    venues: Mapping[VenueId, Venue],
+    connector: ConnectorSettings,
+    collector: FeedCollector,
+    clock: Clock | None = None,
+) -> AsyncIterator[Gateway]:
+    """Serve the WebSocket port and the probes while the context lasts; then lower readiness, and drain.
+
+    Raises:
+        ConfigError: a port cannot be listened on.
+
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(open_hub(source, clock))
+        probes = None
+        if connector.wss_health_check_enabled:
+            probes = await stack.enter_async_context(
+                open_probes(source.feeds, collector, clock, connector.wss_host, connector.wss_health_check_port)
+            )
+        server = await stack.enter_async_context(
+            open_server(hub, venues, connector.wss_host, connector.wss_port, client_limits(connector))
+        )
+        if probes is not None:
+            stack.callback(probes.lower)
+        yield Gateway(hub, server, probes)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run work beside the context's body, and cancel it at the body's end; if the work fails, so does the body.
+
+    What either raises is raised as it is, not in a group.
+    """
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(work)
+            yield
+            task.cancel()
+    except BaseExceptionGroup as group:
+        only: BaseException = group
+        while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
+            only = only.exceptions[0]
+        raise only from only.__cause__
+
+
+@contextmanager
+def terminations(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM, instead of dying of it; Ctrl-C stays the runner's own."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+def run_loop(work: Coroutine[None, None, int]) -> int:
+    """Run a command's work in an event loop of its own (uvloop where it is installed), and return its exit code."""
+    try:
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)

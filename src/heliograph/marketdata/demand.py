@@ -1,0 +1,136 @@
+"""What gateways ask for on `feed:demand`, as the subscriptions that a feed is to have."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from heliograph.bus import keys
+from heliograph.bus.connection import Endpoint
+from heliograph.bus.reader import Reader
+from heliograph.clock import NS_PER_MS, Clock
+from heliograph.errors import ConfigError, DecodeError
+from heliograph.model import demand
+from heliograph.model.demand import Demand
+from heliograph.model.instrument import MarketId, VenueId
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+from heliograph.venues.contract import Market, Subscription, Venue
+
+log = structlog.get_logger()
+
+LEASE_S_MAX: Final = 300.0
+"""The longest that one demand can last, whatever it says."""
+DEMANDS_MAX: Final = 10_000
+"""Demands (gateways times markets times parts) that are remembered."""
+LOOK_EVERY_S: Final = 1.0
+
+_Slot = tuple[str, VenueId, MarketId, Channel, Interval | None, int]
+
+
+class Table:
+    """Who wants what, and until when. Pure: the time is passed in.
+
+    Args:
+        venues: what may be asked for; the rest is refused.
+
+    """
+
+    def __init__(self, venues: Mapping[VenueId, Venue]) -> None:
+        self._venues = venues
+        self._slots: dict[_Slot, tuple[int, tuple[Subscription, ...]]] = {}
+
+    def take(self, wish: Demand, now_ms: int) -> None:
+        """Take one entry.
+
+        Raises:
+            ConfigError: it asks for a market, channel or symbol that there is not, or there are too many demands.
+
+        """
+        slot = (wish.gateway, wish.exchange, wish.market, wish.channel, wish.interval, wish.part)
+        until_ms = min(wish.until_ms, now_ms + int(LEASE_S_MAX * 1000))
+        if not wish.symbols or until_ms <= now_ms:
+            self._slots.pop(slot, None)
+            return
+        if slot not in self._slots and len(self._slots) >= DEMANDS_MAX:
+            raise ConfigError(f"more than {DEMANDS_MAX} demands")
+        market = self._market(wish)
+        wanted = tuple(Subscription(wish.channel, market.instrument(symbol), wish.interval) for symbol in wish.symbols)
+        self._slots[slot] = (until_ms, wanted)
+
+    def _market(self, wish: Demand) -> Market:
+        venue = self._venues.get(wish.exchange)
+        market = None if venue is None else venue.markets.get(wish.market)
+        if market is None:
+            raise ConfigError(f"a demand for the unknown market {wish.exchange}:{wish.market}")
+        if wish.channel not in market.channels or (wish.interval is not None and wish.interval not in market.intervals):
+            raise ConfigError(
+                f"a demand for what {wish.exchange}:{wish.market} has not: {wish.channel} {wish.interval}"
+            )
+        return market
+
+    def wanted(self, now_ms: int) -> dict[Subscription, None]:
+        """Return what is wanted at this moment, and forget what no longer is."""
+        self._slots = {slot: value for slot, value in self._slots.items() if value[0] > now_ms}
+        return {subscription: None for _, some in self._slots.values() for subscription in some}
+
+
+class DemandTail:
+    """Follows `feed:demand`, and says what to begin and what to end.
+
+    Args:
+        url: the server.
+        venues: what may be asked for.
+        clock: the time of day, which must agree with the gateways' within their leases.
+        change: called with the subscriptions to begin, and those to end.
+
+    """
+
+    def __init__(
+        self,
+        url: str | Endpoint,
+        venues: Mapping[VenueId, Venue],
+        clock: Clock,
+        change: Callable[[Sequence[Subscription], Sequence[Subscription]], None],
+    ) -> None:
+        self._url = url
+        self._table = Table(venues)
+        self._clock = clock
+        self._change = change
+        self._present: dict[Subscription, None] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled.
+
+        Raises:
+            BusError: the server is away at the start, or refuses us for good.
+
+        """
+        now_ms = self._clock.now_ns() // NS_PER_MS
+        position = {keys.FEED_DEMAND: f"{now_ms - int(LEASE_S_MAX * 1000)}-0"}
+        async with Reader(self._url, position, name="heliograph-demand") as reader, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look())
+            async for batch in reader.batches():
+                for entry in batch:
+                    self._take(entry.data)
+                self._settle()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._table.take(demand.decode(data), self._clock.now_ns() // NS_PER_MS)
+        except (DecodeError, ConfigError) as e:
+            log.warning("demand refused", error=str(e))
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._settle()
+
+    def _settle(self) -> None:
+        wanted = self._table.wanted(self._clock.now_ns() // NS_PER_MS)
+        begun = [s for s in wanted if s not in self._present]
+        ended = [s for s in self._present if s not in wanted]
+        self._present = wanted
+        if begun or ended:
+            self._change(begun, ended)
