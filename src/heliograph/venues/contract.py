@@ -143,6 +143,9 @@ class Feed(Protocol):
         A candle in an answer is closed only where the answer itself or the venue's own time proves it.
         """
 
+    def book_counters(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how each book fared, by the venue's symbol: `dropped`, `applied`, `gaps` and the venue's own."""
+
     def failed(self, request: Request, reason: str, now_ns: int, effects: list[Effect]) -> None:
         """A request that this feed asked for failed for good."""
 
@@ -194,6 +197,11 @@ class Market(msgspec.Struct, frozen=True):
     trade_request: Callable[[TradePage], Request] | None
     parse_error: Callable[[int, bytes], VenueError]
     """Reads the body of an answer whose HTTP status is not a success."""
+    read_answer: Callable[[str, bytes, int], list[VenueEvent | Instrument]]
+    """Reads a recorded REST answer by the URL (or path and query) that it answers, and the time of its receipt.
+
+    Nothing comes of an answer that is documented and has nothing for us, an error among them; raises `DecodeError`.
+    """
 
 
 class Venue(msgspec.Struct, frozen=True):
@@ -204,3 +212,5 @@ class Venue(msgspec.Struct, frozen=True):
     default_market: MarketId | None
     """The market that is meant where the user names none; None: the user must."""
     documentation: str
+    market_of: Callable[[str | None, bytes], MarketId | None]
+    """Tells the market by a URL, if there is one, or by a frame; None where neither tells it."""

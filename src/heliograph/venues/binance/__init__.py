@@ -10,7 +10,9 @@ from typing import Final
 from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
+from heliograph.venues.binance.answers import read_answer
 from heliograph.venues.binance.book import Rule
+from heliograph.venues.binance.control import market_of
 from heliograph.venues.binance.instruments import BINANCE, COINM, USDM, instrument_of_symbol, parse_instruments
 from heliograph.venues.binance.market import Feed, Rules
 from heliograph.venues.binance.rest import Rest, candle_request, parse_error, trade_request
@@ -119,6 +121,7 @@ def _market(
         candle_request=partial(candle_request, rules.rest),
         trade_request=partial(trade_request, rules.rest),
         parse_error=parse_error,
+        read_answer=partial(read_answer, rules),
     )
 
 
@@ -137,4 +140,5 @@ VENUE: Final = Venue(
     markets={MarketId(m.market): m for m in (_SPOT, _USDM, _COINM)},
     default_market=None,
     documentation="https://developers.binance.com/docs, as of 2026-07",
+    market_of=market_of,
 )

@@ -8,10 +8,13 @@ https://developers.binance.com/docs/binance-spot-api-docs/user-data-stream .
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
-from heliograph.venues.binance.frames import RawAny, decode_any, decode_list
+from heliograph.model.instrument import SPOT, MarketId
+from heliograph.venues.binance.frames import FAULTS, NOTHING, RawAny, decode_any, decode_list
+from heliograph.venues.binance.instruments import COINM, USDM
 from heliograph.venues.contract import VenueError
 
 _LIST: Final = ord("[")
@@ -66,25 +69,58 @@ def sort(frame: bytes) -> Answer | list[Payload]:
     return [_payload(frame, None)]
 
 
-def market_of(frame: bytes) -> str | None:
-    """Return the market that a frame or an answer's body tells by itself, or None; raises one of `FAULTS`.
+class RawTraits(msgspec.Struct):
+    """The fields by which an event tells its market."""
 
-    Source for `st` and `ps`: frames of 2026; USD-M and COIN-M symbols differ by their shape.
-    """
-    found = sort(frame)
-    if isinstance(found, Answer) or not found:
+    e: str | None = None
+    s: str = ""
+    symbol: str = ""
+    T: msgspec.Raw = NOTHING
+    st: int | str | None = None
+    pu: msgspec.Raw = NOTHING
+    M: msgspec.Raw = NOTHING
+    x: msgspec.Raw = NOTHING
+
+
+_decode_traits = msgspec.json.Decoder(RawTraits).decode
+_PREFIXES: Final = {"/api/": SPOT, "/fapi/": USDM, "/dapi/": COINM}
+_HOSTS: Final = {"stream": SPOT, "data-stream": SPOT, "fstream": USDM, "dstream": COINM}
+
+
+def market_of(url: str | None, frame: bytes) -> MarketId | None:
+    """Tell the market by the URL, or by what only one market's frames have; candles, for one, do not tell."""
+    if url is not None:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").partition(".")[0]
+        found = next((m for prefix, m in _PREFIXES.items() if parts.path.startswith(prefix)), None)
+        if found is not None or host in _HOSTS:
+            return found or _HOSTS[host]
+    try:
+        payloads = sort(frame)
+        if isinstance(payloads, Answer) or not payloads:
+            return None
+        return _market_by_traits(payloads[0].kind, _decode_traits(payloads[0].data))
+    except FAULTS:
         return None
-    first = found[0]
-    if first.segment in (1, 2):
-        return "usdm" if first.segment == 1 else "coinm"
-    if first.symbol is not None and _is_coin_margined(first.symbol):
-        return "coinm"
+
+
+def _market_by_traits(kind: str | None, raw: RawTraits) -> MarketId | None:
+    pair, _, contract = (raw.s or raw.symbol).partition("_")
+    if raw.st in (1, 2):
+        return USDM if raw.st == 1 else COINM
+    if contract:
+        return COINM if pair.endswith("USD") else USDM
+    if kind == "depthUpdate":
+        return USDM if raw.pu else SPOT
+    if kind == "bookTicker":
+        return SPOT if raw.e is None else USDM
+    if kind in ("trade", "aggTrade"):
+        return SPOT if raw.M else USDM
+    if kind == "24hrTicker":
+        return SPOT if raw.x else USDM
+    if kind == "depthSnapshot":
+        return USDM if raw.T else SPOT
     return None
-
-
-def _is_coin_margined(symbol: str) -> bool:
-    pair, _, contract = symbol.partition("_")
-    return bool(contract) and pair.endswith("USD")
 
 
 def _payload(data: bytes, stream: str | None) -> Payload:

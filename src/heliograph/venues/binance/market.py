@@ -6,18 +6,19 @@ https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.errors import ConfigError
-from heliograph.model.book import BookDelta
+from heliograph.model.book import BookDelta, Level
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Side, Trade, TradeCause
-from heliograph.model.numbers import BOUND, ZERO, Amounts, amount, fits
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
 from heliograph.venues.binance.book import Numbered, Rule
 from heliograph.venues.binance.book import Sequence as BookSequence
 from heliograph.venues.binance.control import Answer, Payload, sort
@@ -191,12 +192,8 @@ class Feed:
     ) -> None:
         """Take the text frames of one socket read, in order; one that Binance does not document becomes `Refused`."""
         append = events.append
-        instruments, prices, contracts, decode_top = (
-            self._instruments,
-            self._prices,
-            self._contracts,
-            self._decode_top,
-        )
+        instruments, prices, contracts = self._instruments, self._prices, self._contracts
+        decode_top = self._decode_top
         event_ns = 0
         for index, frame in enumerate(frames):
             try:
@@ -207,31 +204,32 @@ class Feed:
                     v = bar.v
                     q = bar.q
                     if not (ZERO <= fits(v) < BOUND and ZERO <= fits(q) < BOUND):
-                        raise ValueError("a volume that is negative or infinite")
+                        raise ValueError(NOT_AN_AMOUNT)
                     event_ns = raw.E * NS_PER_MS
-                    append(
-                        Candle(
-                            instruments[raw.s],
-                            bar.i,
-                            bar.t * NS_PER_MS,
-                            bar.T * NS_PER_MS + NS_PER_MS,
-                            prices[bar.o],
-                            prices[bar.h],
-                            prices[bar.l],
-                            prices[bar.c],
-                            q if contracts else v,
-                            None if contracts else q,
-                            v if contracts else None,
-                            bar.n,
-                            bar.x,
-                            event_ns,
-                            received_ns,
-                        )
-                    )
+                    append(Candle(
+                        instruments[raw.s], bar.i, bar.t * NS_PER_MS, bar.T * NS_PER_MS + NS_PER_MS,
+                        prices[bar.o], prices[bar.h], prices[bar.l], prices[bar.c],
+                        q if contracts else v, None if contracts else q, v if contracts else None,
+                        bar.n, bar.x, event_ns, received_ns,
+                    ))  # fmt: skip
                 elif type(raw) is RawTop:
-                    append(self._top(raw, received_ns))
+                    bid = prices[raw.b]
+                    ask = prices[raw.a]
+                    if not (ZERO <= fits(raw.B) < BOUND and ZERO <= fits(raw.A) < BOUND):
+                        raise ValueError(NOT_AN_AMOUNT)
+                    append(BookTop(
+                        instruments[raw.s], bid or None, raw.B if bid else None, ask or None, raw.A if ask else None,
+                        raw.u, None if raw.E is None else raw.E * NS_PER_MS, received_ns,
+                    ))  # fmt: skip
                 elif type(raw) is RawAggTrade:
-                    append(self._trade(raw, received_ns))
+                    q = raw.q
+                    if not ZERO <= fits(q) < BOUND:
+                        raise ValueError(NOT_AN_AMOUNT)
+                    number = raw.a
+                    append(Trade(
+                        instruments[raw.s], None if number is None else str(number), number, prices[raw.p], q,
+                        _SELL if raw.m else _BUY, _MARKET, raw.T * NS_PER_MS, received_ns,
+                    ))  # fmt: skip
                 else:
                     self._take(raw, received_ns, events, effects)
             except FAULTS as e:
@@ -268,6 +266,13 @@ class Feed:
             if book is not None:
                 book.asked_in_vain()
 
+    def book_counters(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the counters of each book's sequence, by the venue's symbol."""
+        return {
+            symbol: {"dropped": book.dropped, "applied": book.applied, "gaps": book.gaps}
+            for symbol, book in self.books.items()
+        }
+
     def _carry(self, subscriptions: Sequence[Subscription]) -> None:
         mine: dict[str, None] = {}
         instruments: dict[str, Instrument] = {}
@@ -299,33 +304,6 @@ class Feed:
             self._unanswered[self._next_id - 1 - len(self._outbox)] = self._now_ns
             effects.append(Send(payload))
 
-    def _top(self, raw: RawTop, received_ns: int) -> BookTop:
-        bid, ask = self._prices[raw.b], self._prices[raw.a]
-        bid_quantity, ask_quantity = amount(raw.B), amount(raw.A)
-        return BookTop(
-            self._instruments[raw.s],
-            bid or None,
-            bid_quantity if bid else None,
-            ask or None,
-            ask_quantity if ask else None,
-            raw.u,
-            None if raw.E is None else raw.E * NS_PER_MS,
-            received_ns,
-        )
-
-    def _trade(self, raw: RawAggTrade, received_ns: int) -> Trade:
-        return Trade(
-            self._instruments[raw.s],
-            None if raw.a is None else str(raw.a),
-            raw.a,
-            self._prices[raw.p],
-            amount(raw.q),
-            _SELL if raw.m else _BUY,
-            _MARKET,
-            raw.T * NS_PER_MS,
-            received_ns,
-        )
-
     def _take(self, raw: RawEvent, received_ns: int, events: list[VenueEvent], effects: list[Effect]) -> None:
         if isinstance(raw, RawDepth):
             self._depth(raw, received_ns, events, effects)
@@ -337,11 +315,10 @@ class Feed:
 
     def _depth(self, raw: RawDepth, received_ns: int, events: list[VenueEvent], effects: list[Effect]) -> None:
         instrument = self._instruments[raw.s]
-        prices = self._prices
         delta = BookDelta(
             instrument,
-            [(prices[text], amount(quantity)) for text, quantity in raw.b],
-            [(prices[text], amount(quantity)) for text, quantity in raw.a],
+            _levels(raw.b, self._prices),
+            _levels(raw.a, self._prices),
             raw.U,
             raw.u,
             raw.E * NS_PER_MS,
@@ -398,6 +375,8 @@ class Feed:
         effects: list[Effect],
     ) -> None:
         book = self.books.get(instrument.venue_symbol)
+        if book is None and self._open_to_all:
+            book = self.books[instrument.venue_symbol] = BookSequence(instrument, self._rules.book)
         if book is None or not book.waiting:  # Unsubscribed in the meantime, or an answer nobody waits for.
             return
         snapshot = read_book(instrument, body, received_ns)
@@ -454,6 +433,15 @@ class Feed:
         if self._rules.segment is not None and payload.segment not in (None, self._rules.segment):
             return True
         return not self._open_to_all and payload.symbol not in self._instruments
+
+
+def _levels(raw: list[tuple[str, Decimal]], prices: Amounts) -> list[Level]:
+    made: list[Level] = []
+    for text, quantity in raw:
+        if not ZERO <= fits(quantity) < BOUND:
+            raise ValueError(NOT_AN_AMOUNT)
+        made.append((prices[text], quantity))
+    return made
 
 
 def _reason(error: Exception) -> str:

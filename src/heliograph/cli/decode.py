@@ -1,0 +1,162 @@
+"""`heliograph decode`: what a venue's frames mean."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from heliograph.errors import ConfigError, DecodeError
+from heliograph.marketdata.capture import Direction, Line, read_lines, split_lines
+from heliograph.model import jsonl
+from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import Instrument, MarketId
+from heliograph.venues import find_market, find_venue
+from heliograph.venues.contract import Connection, Effect, Feed, Refused, Venue
+
+
+class RawLine(msgspec.Struct):
+    """A line of a capture, or of a file of REST answers; a bare frame has neither `dir` nor `body`."""
+
+    dir: Direction | None = None
+    url: str | None = None
+    raw: str = ""
+    t: float | None = None
+    request: str = ""
+    body: msgspec.Raw = msgspec.Raw()
+
+
+class Decoder:
+    """Makes events of lines one by one, each by itself: book deltas are told unchecked.
+
+    Args:
+        venue: whose lines they are.
+        market: the market, if it was named.
+
+    """
+
+    def __init__(self, venue: Venue, market: str | None) -> None:
+        self._venue = venue
+        self._market = None if market is None else find_market(venue, market).market
+        self._feeds: dict[MarketId, Feed] = {}
+
+    def decode(self, line: bytes) -> list[VenueEvent | Instrument]:
+        """Return the events of a frame, of a capture's line or of a recorded answer.
+
+        Raises:
+            ConfigError: the market is not told.
+            DecodeError: the line is not what the venue documents.
+
+        """
+        try:
+            raw = msgspec.json.decode(line, type=RawLine)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raw = RawLine()
+        received_ns = Line(raw.t).received_ns or 0
+        if raw.body and raw.request:
+            return self._answer(raw.request.rpartition(" ")[2], bytes(raw.body), received_ns)
+        if raw.dir is Direction.HTTP:
+            return self._answer(raw.url or "", raw.raw.encode(), received_ns)
+        if raw.dir is None:
+            return self._frame(None, line, received_ns)
+        return self._frame(raw.url, raw.raw.encode(), received_ns) if raw.dir is Direction.IN else []
+
+    def _answer(self, url: str, body: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
+        told, market = self._market_of(url, body)
+        events = self._venue.markets[market].read_answer(url, body, received_ns)
+        if events and not told:
+            find_market(self._venue, None)
+        return events
+
+    def _frame(self, url: str | None, frame: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
+        told, market = self._market_of(url, frame)
+        if market not in self._feeds:
+            self._feeds[market] = self._venue.markets[market].feed(Connection("", (), sequenced=False))
+        events: list[VenueEvent] = []
+        effects: list[Effect] = []
+        self._feeds[market].decode((frame,), received_ns, events, effects)
+        for effect in effects:
+            if isinstance(effect, Refused):
+                raise DecodeError(effect.reason)
+        if events and not told:
+            find_market(self._venue, None)
+        return [*events]
+
+    def _market_of(self, url: str | None, data: bytes) -> tuple[bool, MarketId]:
+        """Return whether the market is told, and one to read with: many frames mean the same, or nothing, in all."""
+        told = self._market or self._venue.market_of(url, data) or self._venue.default_market
+        return told is not None, told or next(iter(self._venue.markets))
+
+
+def decode(self, line: bytes) -> list[VenueEvent | Instrument]:
+        """Return the events of a frame, of a capture's line or of a recorded answer.
+
+        Raises:
+            ConfigError: the market is not told.
+            DecodeError: the line is not what the venue documents.
+
+        """
+        try:
+            raw = msgspec.json.decode(line, type=RawLine)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raw = RawLine()
+        if raw.body and raw.request:
+            return self._answer(raw.request.rpartition(" ")[2], bytes(raw.body))
+        if raw.dir is Direction.HTTP:
+            return self._answer(raw.url or "", raw.raw.encode())
+        if raw.dir is None:
+            return self._frame(None, line)
+        return self._frame(raw.url, raw.raw.encode()) if raw.dir is Direction.IN else []
+
+    def _answer(self, url: str, body: bytes) -> list[VenueEvent | Instrument]:
+        name = self._market or self._venue.market_of(url, body) or self._venue.default_market
+        return find_market(self._venue, name).read_answer(url, body, 0)
+
+    def _frame(self, url: str | None, frame: bytes) -> list[VenueEvent | Instrument]:
+        told = self._market or self._venue.market_of(url, frame) or self._venue.default_market
+        name = told or next(iter(self._venue.markets))  # Many frames mean the same, or nothing, in every market.
+        if name not in self._feeds:
+            self._feeds[name] = self._venue.markets[name].feed(Connection("", (), sequenced=False))
+        events: list[VenueEvent] = []
+        effects: list[Effect] = []
+        self._feeds[name].decode((frame,), 0, events, effects)
+        for effect in effects:
+            if isinstance(effect, Refused):
+                raise DecodeError(effect.reason)
+        if told is None and events:
+            find_market(self._venue, None)
+        return [*events]
+
+
+def decode(
+    venue: str, file: str, market: str | None = None
+) -> int:
+    """Print the normalised events of raw frames as JSON lines.
+
+    A frame that cannot be decoded is reported on stderr with its line number, and makes the exit code 1.
+
+    Args:
+        venue: whose frames they are.
+        file: one raw frame a line, a capture, or recorded REST answers; `-` for the standard input.
+        market: needed where the frames do not tell it.
+
+    Raises:
+        ConfigError: no such venue, market or file, or a frame with an event does not tell its market.
+
+    """
+    decoder = Decoder(find_venue(venue), market)
+    failures = 0
+    for number, line in _lines(file):
+        try:
+            for event in decoder.decode(line):
+                print(jsonl.render(event, received=getattr(event, "received_ns", 0) != 0))
+        except DecodeError as e:
+            failures += 1
+            print(f"line {number}: {e}", file=sys.stderr)
+        except ConfigError as e:
+            raise ConfigError(f"line {number}: {e.what}", e.accepted) from e
+    return 1 if failures else 0
+
+
+def _lines(file: str) -> Iterator[tuple[int, bytes]]:
+    return split_lines(sys.stdin.buffer) if file == "-" else read_lines(Path(file))
