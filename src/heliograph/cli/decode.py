@@ -39,6 +39,7 @@ class Decoder:
         self._venue = venue
         self._market = None if market is None else find_market(venue, market).market
         self._feeds: dict[MarketId, Feed] = {}
+        self._url: str | None = None  # of the socket that the capture says was opened last
 
     def decode(self, line: bytes) -> list[VenueEvent | Instrument]:
         """Return the events of a frame, of a capture's line or of a recorded answer.
@@ -59,7 +60,11 @@ class Decoder:
             return self._answer(raw.url or "", raw.raw.encode(), received_ns)
         if raw.dir is None:
             return self._frame(None, line, received_ns)
-        return self._frame(raw.url, raw.raw.encode(), received_ns) if raw.dir is Direction.IN else []
+        if raw.dir is Direction.CONNECT:
+            self._url = raw.url
+        if raw.dir is not Direction.IN:
+            return []
+        return self._frame(raw.url or self._url, raw.raw.encode(), received_ns)
 
     def _answer(self, url: str, body: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
         told, market = self._market_of(url, body)
@@ -88,49 +93,7 @@ class Decoder:
         return told is not None, told or next(iter(self._venue.markets))
 
 
-def decode(self, line: bytes) -> list[VenueEvent | Instrument]:
-        """Return the events of a frame, of a capture's line or of a recorded answer.
-
-        Raises:
-            ConfigError: the market is not told.
-            DecodeError: the line is not what the venue documents.
-
-        """
-        try:
-            raw = msgspec.json.decode(line, type=RawLine)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raw = RawLine()
-        if raw.body and raw.request:
-            return self._answer(raw.request.rpartition(" ")[2], bytes(raw.body))
-        if raw.dir is Direction.HTTP:
-            return self._answer(raw.url or "", raw.raw.encode())
-        if raw.dir is None:
-            return self._frame(None, line)
-        return self._frame(raw.url, raw.raw.encode()) if raw.dir is Direction.IN else []
-
-    def _answer(self, url: str, body: bytes) -> list[VenueEvent | Instrument]:
-        name = self._market or self._venue.market_of(url, body) or self._venue.default_market
-        return find_market(self._venue, name).read_answer(url, body, 0)
-
-    def _frame(self, url: str | None, frame: bytes) -> list[VenueEvent | Instrument]:
-        told = self._market or self._venue.market_of(url, frame) or self._venue.default_market
-        name = told or next(iter(self._venue.markets))  # Many frames mean the same, or nothing, in every market.
-        if name not in self._feeds:
-            self._feeds[name] = self._venue.markets[name].feed(Connection("", (), sequenced=False))
-        events: list[VenueEvent] = []
-        effects: list[Effect] = []
-        self._feeds[name].decode((frame,), 0, events, effects)
-        for effect in effects:
-            if isinstance(effect, Refused):
-                raise DecodeError(effect.reason)
-        if told is None and events:
-            find_market(self._venue, None)
-        return [*events]
-
-
-def decode(
-    venue: str, file: str, market: str | None = None
-) -> int:
+def decode(venue: str, file: str, market: str | None = None) -> int:
     """Print the normalised events of raw frames as JSON lines.
 
     A frame that cannot be decoded is reported on stderr with its line number, and makes the exit code 1.
