@@ -18,16 +18,16 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def market(port: int, weight_max: int = 6000) -> Market:
+    """A market of which REST may use what is named here, and nothing else."""
+
     def unused(*_: object) -> object:
         raise AssertionError("not REST's to call")
 
-    return Market(
-        venue=VenueId("venue"),
-        market=SPOT,
-        aliases=(),
-        socket_url="ws://127.0.0.1:1",
-        rest_url=f"http://127.0.0.1:{port}",
-        limits=Limits(
+    used = {
+        "venue": VenueId("venue"),
+        "market": SPOT,
+        "rest_url": f"http://127.0.0.1:{port}",
+        "limits": Limits(
             streams_per_connection_max=1024,
             connects_max=300,
             connects_window_s=300.0,
@@ -38,17 +38,9 @@ def market(port: int, weight_max: int = 6000) -> Market:
             weight_window_s=60.0,
             weight_header="X-Weight",
         ),
-        intervals=(),
-        channels=(),
-        instrument=unused,
-        instruments_request=unused,
-        parse_instruments=unused,
-        plan=unused,
-        feed=unused,
-        candle_request=unused,
-        trade_request=None,
-        parse_error=lambda status, body: VenueError(code=str(status), reason=body.decode()),
-    )
+        "parse_error": lambda status, body: VenueError(code=str(status), reason=body.decode()),
+    }
+    return Market(**dict.fromkeys(Market.__struct_fields__, unused) | used)
 
 
 def request(weight: int = 1, query: tuple[tuple[str, str], ...] = ()) -> Request:
