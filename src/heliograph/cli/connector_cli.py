@@ -9,7 +9,7 @@ import typer
 
 from heliograph import config
 from heliograph.app import Where, configure_logging, open_hub, open_source, open_venues, run_loop, terminations
-from heliograph.cli.main import EXIT_FAILED, Endpoint, Simulated
+from heliograph.cli.main import EXIT_FAILED, Simulated
 from heliograph.cli.main import run as run_command
 from heliograph.clock import SystemClock
 from heliograph.config import ConnectorSettings
@@ -24,6 +24,15 @@ from heliograph.venues.contract import Subscription
 
 PROGRAM = "connector-cli"
 
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        envvar="HELIOGRAPH_ENDPOINT",
+        show_envvar=True,
+        help="http://host:port of the venue to use instead of the real one.",
+    ),
+]
 Valkey = Annotated[str | None, typer.Option("--valkey", help="Also publish to the server at this URL.")]
 Speed = Annotated[float, typer.Option("--speed", help="With --simulated: simulated seconds per second.", min=1)]
 

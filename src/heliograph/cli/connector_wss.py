@@ -10,8 +10,8 @@ import typer
 
 from heliograph import config
 from heliograph.app import Where, configure_logging, open_gateway, open_source, open_venues, run_loop, terminations
-from heliograph.cli.connector_cli import Speed, Valkey
-from heliograph.cli.main import Endpoint, Simulated
+from heliograph.cli.connector_cli import Endpoint, Speed, Valkey
+from heliograph.cli.main import Simulated
 from heliograph.cli.main import run as run_command
 from heliograph.clock import SystemClock
 from heliograph.config import ConnectorSettings

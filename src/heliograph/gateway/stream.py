@@ -22,13 +22,13 @@ class Stream:
     Args:
         hub: where the updates come from.
         subscriptions: at least one.
-        idle_s: seconds without an update after which iteration ends with `VenueUnreachable`.
+        idle_s: seconds without an update after which iteration ends with `VenueUnreachable`; None: never.
         kept_max: closed candles that may wait for the consumer, before iteration ends with an error.
 
     """
 
     def __init__(
-        self, hub: Hub, subscriptions: Sequence[Subscription], *, idle_s: float, kept_max: int = KEPT_MAX
+        self, hub: Hub, subscriptions: Sequence[Subscription], *, idle_s: float | None, kept_max: int = KEPT_MAX
     ) -> None:
         self._hub = hub
         self._subscriptions = tuple(subscriptions)
@@ -70,6 +70,7 @@ class Stream:
                 async with asyncio.timeout(self._idle_s):
                     await self._arrived.wait()
             except TimeoutError:
+                assert self._idle_s is not None
                 venue = self._subscriptions[0].instrument.venue
                 raise VenueUnreachable(venue, idle_message(self._idle_s)) from None
 

@@ -1,0 +1,1 @@
+"""The OHLCV connector's document: what its programmatic example imports, over Heliograph."""

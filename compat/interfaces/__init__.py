@@ -1,0 +1,1 @@
+"""The OHLCV connector's document: its entry points, over Heliograph."""

@@ -1,0 +1,1 @@
+"""The WebSocket server under the document's module name."""
