@@ -87,11 +87,13 @@ class Listener:
         self._host = host
         self._about = about
         self._connected_s: deque[float] = deque()
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), handle_signals=False)
+        self._runner: web.ServerRunner | None = None
         self._site: web.SockSite | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        server = web.Server(self._serve, access_log=None)
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
         await self._listen()
         self._spawn(self._publish())
@@ -103,7 +105,8 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in list(self.publisher.clients):
             client.cut()
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
     async def fault(self, fault: Fault) -> None:
         """Let something go wrong."""
@@ -139,6 +142,7 @@ class Listener:
         }
 
     async def _listen(self) -> None:
+        assert self._runner is not None  # It is made on entering.
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self._host, self.port))

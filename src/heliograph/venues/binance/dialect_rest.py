@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.errors import VenueRejected
 from heliograph.model.instrument import Kind
 from heliograph.model.interval import Interval
 from heliograph.venues.binance.dialect import INTERVALS, Dialect
@@ -36,12 +37,6 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     weight: int = 1
     retry_after_s: int | None = None
-
-
-class _No(Exception):
-    def __init__(self, code: int, reason: str, status: int = 400) -> None:
-        super().__init__(reason)
-        self.answer = Answer(status, _encode({"code": code, "msg": reason}))
 
 
 class Rest:
@@ -83,8 +78,8 @@ class Rest:
             return Answer(404, b"")
         try:
             content, weight = route(query, now_ns)
-        except _No as no:
-            return no.answer
+        except VenueRejected as no:
+            return Answer(400, _encode({"code": int(no.code), "msg": no.reason}))
         return Answer(200, _encode(content), weight)
 
     def too_much(self, *, banned_until_ms: int | None, wait_s: int) -> Answer:
@@ -110,11 +105,11 @@ class Rest:
     def _symbol(self, query: Query) -> str:
         symbol = query.get("symbol", "")
         if not symbol:
-            raise _No(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
+            raise _no(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
         if not re.fullmatch(r"[A-Z0-9_.\-]{1,20}", symbol):
-            raise _No(-1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'.")
+            raise _no(-1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'.")
         if symbol not in self._scene.listings:
-            raise _No(-1121, "Invalid symbol.")
+            raise _no(-1121, "Invalid symbol.")
         return symbol
 
     def _symbols(self, query: Query) -> list[str] | None:
@@ -126,9 +121,9 @@ class Rest:
         try:
             symbols = msgspec.json.decode(query["symbols"], type=list[str])
         except msgspec.DecodeError:
-            raise _No(-1100, "Illegal characters found in parameter 'symbols'.") from None
+            raise _no(-1100, "Illegal characters found in parameter 'symbols'.") from None
         if not symbols or any(symbol not in self._scene.listings for symbol in symbols):
-            raise _No(-1121, "Invalid symbol.")
+            raise _no(-1121, "Invalid symbol.")
         return symbols
 
     def _number(self, query: Query, name: str) -> int | None:
@@ -136,9 +131,9 @@ class Rest:
         if text is None:
             return None
         if text == "":
-            raise _No(-1105, f"Parameter '{name}' was empty.")
+            raise _no(-1105, f"Parameter '{name}' was empty.")
         if not _NUMBER.fullmatch(text):
-            raise _No(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
+            raise _no(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
         return int(text)
 
     def _limit(self, query: Query, default: int, most: int) -> int:
@@ -146,21 +141,21 @@ class Rest:
         if limit is None:
             return default
         if limit < 1 or (limit > most and not self._spot):
-            raise _No(-1130, "Data sent for parameter 'limit' is not valid.")
+            raise _no(-1130, "Data sent for parameter 'limit' is not valid.")
         return min(limit, most)
 
     def _klines(self, query: Query, now_ns: int) -> tuple[object, int]:
         symbol = self._symbol(query)
         text = query.get("interval", "")
         if not text:
-            raise _No(-1102, "Mandatory parameter 'interval' was not sent, was empty/null, or malformed.")
+            raise _no(-1102, "Mandatory parameter 'interval' was not sent, was empty/null, or malformed.")
         if text not in INTERVALS or (text == "1s" and not self._spot):
-            raise _No(-1120, "Invalid interval.")
+            raise _no(-1120, "Invalid interval.")
         interval = Interval(text)
         limit = self._limit(query, 500, 1000 if self._spot else 1500)
         start_ms, end_ms = self._number(query, "startTime"), self._number(query, "endTime")
         if self._inverse and start_ms is not None and end_ms is not None and end_ms - start_ms > 200 * 86_400_000:
-            raise _No(-4088, "Maximum time interval is 200 days.")
+            raise _no(-4088, "Maximum time interval is 200 days.")
         # `endTime` bounds the open time, inclusive.
         until_ns = now_ns if end_ms is None else min(now_ns, end_ms * NS_PER_MS)
         if start_ms is None:
@@ -198,7 +193,7 @@ class Rest:
         else:
             limit = self._number(query, "limit") or 500
             if limit not in _FUTURES_DEPTHS:
-                raise _No(-4021, "Invalid depth limit.")
+                raise _no(-4021, "Invalid depth limit.")
             weight = 2 if limit <= 50 else 5 if limit <= 100 else 10 if limit <= 500 else 20
         book = self._scene.book(symbol, limit, now_ns)
         content: dict[str, object] = {"lastUpdateId": book.update_id}
@@ -236,7 +231,7 @@ class Rest:
         first = self._number(query, "fromId")
         start_ms, end_ms = self._number(query, "startTime"), self._number(query, "endTime")
         if first is not None and (start_ms is not None or end_ms is not None):
-            raise _No(-1128, "Combination of optional parameters invalid.")
+            raise _no(-1128, "Combination of optional parameters invalid.")
         # A bound in milliseconds includes all of its millisecond.
         until_ns = now_ns if end_ms is None else min(now_ns, (end_ms + 1) * NS_PER_MS - 1)
         last = self._scene.last_ids(symbol, until_ns)[0]
@@ -404,3 +399,7 @@ class Rest:
             "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
         }
         return row | {"contractSize": int(listing.contract_size or 1)} if self._inverse else row
+
+
+def _no(code: int, reason: str) -> VenueRejected:
+    return VenueRejected("binance", str(code), reason)

@@ -1,0 +1,33 @@
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from heliograph.cli.simulate import simulate
+from heliograph.errors import ConfigError
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_its_endpoints_and_stops_on_a_signal(number: signal.Signals) -> None:
+    program = "from heliograph.cli.simulate import simulate; simulate(symbols=1, history_minutes=5)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert set(told["endpoints"]) == {"spot", "usdm", "coinm"}
+        assert told["endpoints"]["spot"]["socket_url"].startswith("ws://127.0.0.1:")
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert process.stdout.read() == ""
+
+
+def test_what_cannot_be_simulated_is_refused_with_what_can() -> None:
+    with pytest.raises(ConfigError, match="accepted: binance"):
+        simulate("kraken")
+    with pytest.raises(ConfigError, match="0 to 65535"):
+        simulate(spot_port=70_000)
+    with pytest.raises(ConfigError, match="1 to 1000"):
+        simulate(symbols=0)
+    with pytest.raises(ConfigError, match="speed"):
+        simulate(speed=-1)

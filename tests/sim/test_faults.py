@@ -1,0 +1,38 @@
+from itertools import islice
+
+import msgspec
+import pytest
+
+from heliograph.sim.faults import Fault, FaultKind, Faults, random_faults
+
+
+def test_a_counted_fault_is_used_up() -> None:
+    faults = Faults()
+    faults.add(Fault(FaultKind.DROP, match="depth", count=2), 0)
+    taken = [faults.take(FaultKind.DROP, name) for name in ("x@trade", "x@depth", "x@depth", "x@depth")]
+    assert [fault is not None for fault in taken] == [False, True, True, False]
+    assert faults.quiet
+    assert faults.happened == 2
+
+
+def test_a_lasting_fault_ends() -> None:
+    faults = Faults()
+    faults.add(Fault(FaultKind.SILENCE, match="btc", duration_s=5), 100)
+    assert faults.lasts(FaultKind.SILENCE, "btcusdt@trade", 104) == 105
+    assert faults.lasts(FaultKind.SILENCE, "ethusdt@trade", 104) is None
+    assert faults.lasts(FaultKind.HALF_OPEN, "btcusdt@trade", 104) is None
+    assert not faults.quiet
+    assert faults.lasts(FaultKind.SILENCE, "btcusdt@trade", 105) is None
+    assert faults.quiet
+
+
+def test_random_faults_follow_from_the_seed() -> None:
+    first, again, other = (list(islice(random_faults(seed, 60), 200)) for seed in (1, 1, 2))
+    assert first == again != other
+    assert sum(wait_s for wait_s, _ in first) == pytest.approx(200, rel=0.3)
+    assert {fault.kind for _, fault in first} == set(FaultKind) - {FaultKind.SHUTDOWN}
+
+
+def test_a_fault_of_unknown_fields_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"kind":"drop","how_many":2}', type=Fault)

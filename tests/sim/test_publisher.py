@@ -1,0 +1,35 @@
+import aiohttp
+import pytest
+
+from heliograph.sim import SimulatedBinance
+from heliograph.sim import publisher as publishing
+from heliograph.sim.publisher import text_frame
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+async def test_frames_of_every_length_class_are_read_by_another_implementation(size: int) -> None:
+    payload = b"x" * size
+    async with (
+        SimulatedBinance(seed=1, symbols=1) as sim,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(sim.endpoints["spot"]["socket_url"] + "/ws") as ws,
+    ):
+        (client,) = sim.listeners["spot"].publisher.clients
+        client.outbox += [text_frame(payload), text_frame(b"end")]
+        client.flush()
+        assert (await ws.receive(timeout=5)).data == payload.decode()
+        assert (await ws.receive(timeout=5)).data == "end"
+
+
+async def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "BACKLOG_MAX", 1 << 20)
+    async with (
+        SimulatedBinance(seed=1, symbols=1) as sim,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(sim.endpoints["spot"]["socket_url"] + "/ws", max_msg_size=0),
+    ):
+        (client,) = sim.listeners["spot"].publisher.clients
+        client.outbox.append(text_frame(b"x" * (64 << 20)))
+        client.flush()
+        assert client._transport is not None
+        assert client._transport.is_closing()
