@@ -36,6 +36,7 @@ PORTS: Final = range(20_000, 30_000)
 reconnect to a dead server can be given that very port and connect to itself, and then the server cannot come back."""
 PORT_ATTEMPTS: Final = 20
 PROBE_S: Final = 0.003
+PROBE_REPLY_S: Final = 0.2
 
 
 def find_binary(setting: Path | None = None) -> Path:
@@ -337,7 +338,7 @@ async def primary_and_replica(
         Server(binary=binary, replica_of=primary.port) as replica,
     ):
         deadline_s = time.monotonic() + link_timeout_s
-        while "master_link_status:up" not in await asyncio.to_thread(_info, replica.port, "replication", 1.0):
+        while "master_link_status:up" not in await asyncio.to_thread(_info, replica.port, "replication", PROBE_REPLY_S):
             if time.monotonic() > deadline_s:
                 raise BusError(f"the replica did not link within {link_timeout_s:g} s: {replica.log()[-500:]}")
             await asyncio.sleep(PROBE_S)
@@ -362,8 +363,8 @@ def _port_was_taken(log: str) -> bool:
 
 def _answers(port: int, pid: int) -> bool:
     """Tell whether our server answers, rather than somebody else who was faster to take the port."""
-    info = _info(port, "everything", 1.0)
-    return f"process_id:{pid}\r\n" in info and "loading:0\r\n" in info
+    info = _info(port, "everything", PROBE_REPLY_S)
+    return f"process_id:{pid}\r\n" in info and "\r\nloading:0\r\n" in info
 
 
 def _info(port: int, section: str, timeout_s: float) -> str:

@@ -1,7 +1,4 @@
-"""Entries of streams as bytes: their ids, their commands, and the batches that they travel in. Pure.
-
-An entry's id is chosen here, never by the server: written again under the same id it is refused instead of doubled.
-"""
+"""Entries of streams as bytes: their commands, and the batches that they travel in. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -9,23 +6,19 @@ from typing import Final
 import msgspec
 
 from heliograph.bus import resp
-from heliograph.errors import BusError
+from heliograph.bus.ids import EntryId, after, bulk_ids, format_id
 
-EntryId = tuple[int, int]
-"""Milliseconds since the epoch, and a number within the millisecond."""
-
-SEQUENCE_MAX: Final = 10_000
-"""Entries within one millisecond; beyond it the next millisecond is used ahead of its time."""
 TRIM_EVERY: Final = 32
 """Every so many entries of a stream one carries `MAXLEN ~`: it costs the server three arguments an entry, and trims in
 steps of a node (100 entries) anyway."""
 ENTRY_OVERHEAD_BYTES: Final = 160
 """About what an unacknowledged entry costs us beside its data."""
 
+_TOO_SMALL: Final = "equal or smaller"
+"""Source: the error of XADD for an id that is not above the stream's last one (https://valkey.io/commands/xadd/)."""
 _MULTI: Final = b"*1\r\n$5\r\nMULTI"
 _EXEC: Final = b"\r\n*1\r\n$4\r\nEXEC\r\n"
 _DATA_HEADERS: Final = tuple(b"$4\r\ndata\r\n$%d\r\n" % size for size in range(4096))
-_TAILS: Final = tuple(b"%d\r\n" % number for number in range(SEQUENCE_MAX))
 
 
 class Stream:
@@ -182,7 +175,7 @@ class Batch:
     def _encode_entries(self) -> tuple[list[bytes], int]:
         parts = [_MULTI]
         count = self.entries
-        for stream, data, entry_id in zip(self.streams, self.datas, ids(self.first_id, count), strict=True):
+        for stream, data, entry_id in zip(self.streams, self.datas, bulk_ids(self.first_id, count), strict=True):
             size = len(data)
             header = _DATA_HEADERS[size] if size < 4096 else b"$4\r\ndata\r\n$%d\r\n" % size
             # The same as `Stream.next_head`, without the call.
@@ -207,49 +200,23 @@ def weigh(halves: Sequence[Half]) -> tuple[int, int]:
     return len(sizes), sum(sizes.values())
 
 
-def ids(first_id: EntryId, count: int) -> list[bytes]:
-    """Return `count` ids in a row as bulk strings.
+def refusals(batch: Batch, replies: Sequence[object]) -> tuple[list[Half], list[tuple[Half, str]]]:
+    """Return what the server refused of a transaction that it carried out.
 
     Args:
-        first_id: the first; its number and the last one's are below `SEQUENCE_MAX`.
-        count: how many.
+        batch: what was sent.
+        replies: EXEC's reply.
+
+    Returns:
+        The halves whose id was not above their stream's last one, and the others with the server's words.
 
     """
-    millisecond, start = first_id
-    stop = start + count
-    prefix_digits = len(str(millisecond)) + 1
-    rendered: list[bytes] = []
-    digits = len(str(start))
-    while start < stop:
-        block_stop = min(stop, 10**digits)
-        head = b"$%d\r\n%d-" % (prefix_digits + digits, millisecond)
-        rendered += [head + tail for tail in _TAILS[start:block_stop]]
-        start = block_stop
-        digits += 1
-    return rendered
-
-
-def format_id(entry_id: EntryId) -> bytes:
-    """Return the id as the server writes it, such as `1732182160123-0`."""
-    return b"%d-%d" % entry_id
-
-
-def parse_id(text: bytes | str) -> EntryId:
-    """Read an id; a missing second part is 0, as the server reads it.
-
-    Raises:
-        BusError: the text is not an id.
-
-    """
-    plain = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-    millisecond, _, number = plain.partition("-")
-    try:
-        return int(millisecond), int(number or "0")
-    except ValueError:
-        raise BusError(f"{plain!r} is not a stream entry's id, such as 1732182160123-0") from None
-
-
-def after(entry_id: EntryId) -> EntryId:
-    """Return the next id."""
-    millisecond, number = entry_id
-    return (millisecond, number + 1) if number < 2**64 - 1 else (millisecond + 1, 0)
+    too_small: list[Half] = []
+    others: list[tuple[Half, str]] = []
+    for half, reply in zip(batch.commands(), replies, strict=False):
+        if isinstance(reply, Exception):
+            if _TOO_SMALL in str(reply):
+                too_small.append(half)
+            else:
+                others.append((half, str(reply)))
+    return too_small, others

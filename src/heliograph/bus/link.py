@@ -5,6 +5,7 @@ replies only the last one is looked at, unless the server refused something.
 """
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -13,7 +14,7 @@ import hiredis
 
 from heliograph.bus import resp
 from heliograph.bus.connection import Endpoint, refusal
-from heliograph.bus.entries import EntryId, parse_id
+from heliograph.bus.ids import EntryId, parse_id
 from heliograph.errors import BusError
 
 Reply = Any
@@ -212,6 +213,11 @@ async def open_link(
         link.abort("not greeted")
         raise
     return link
+
+
+def pause_s(attempt: int, pause_max_s: float) -> float:
+    """Return how long to wait before attempt number `attempt`, in seconds: doubling, with full jitter, bounded."""
+    return random.random() * min(pause_max_s, 0.02 * 2 ** min(attempt, 20))
 
 
 async def _greet(link: Link, endpoint: Endpoint, name: str) -> None:

@@ -14,7 +14,6 @@ the two is the server's.
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -22,8 +21,11 @@ from typing import Final, Self
 
 from heliograph.bus import resp
 from heliograph.bus.connection import Endpoint, parse_url, refusal
-from heliograph.bus.entries import SEQUENCE_MAX, Batch, EntryId, Half, Stream, format_id, parse_id, weigh
-from heliograph.bus.link import Link, Reply, last_id, open_link, run_id
+from heliograph.bus.entries import Batch, Half, Stream, refusals, weigh
+from heliograph.bus.ids import EntryId, IdSource
+from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s, run_id
+from heliograph.bus.presence import missing
+from heliograph.bus.retained import Retained
 from heliograph.clock import NS_PER_MS, Clock, SystemClock
 from heliograph.errors import BusError, ConfigError
 
@@ -42,8 +44,6 @@ _FATAL_CODES: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _PASSING_CODES: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
 _PING: Final = resp.command("PING")
 _OK_REPLIES: Final = frozenset({bytes, int})
-_TOO_SMALL: Final = "equal or smaller"
-"""Source: the reply of XADD to an id that is not above the stream's last one (https://valkey.io/commands/xadd/)."""
 
 
 class Publisher:
@@ -52,8 +52,7 @@ class Publisher:
     Counters are plain integers, to be read at any time: `acknowledged` (entries that the server has answered for),
     `resent` (entries written more than once), `settled_by_id` (of those, entries that turned out to be there),
     `refused_ids` (XADDs refused at first sight, which get a new id), `failed` (XADDs that can never succeed, such as on
-    a key of another type, and are given up), `unretained` (acknowledged entries let go early because of
-    `retained_bytes_max`). `last_error` says what went wrong last.
+    a key of another type, and are given up). `last_error` says what went wrong last.
 
     Args:
         url: the server, as `redis://`, `rediss://` or `unix://`.
@@ -92,7 +91,6 @@ class Publisher:
         self._high_bytes = pending_bytes_max
         self._low_bytes = pending_bytes_max // 2
         self._retain_s = retain_s
-        self._retained_bytes_max = retained_bytes_max
         self._connect_timeout_s = connect_timeout_s
         self._reply_timeout_s = reply_timeout_s
         self._backoff_max_s = backoff_max_s
@@ -104,13 +102,12 @@ class Publisher:
         self.settled_by_id = 0
         self.refused_ids = 0
         self.failed = 0
-        self.unretained = 0
         self.last_error: str | None = None
 
         self._known: dict[str, Stream] = {}
         self._feeds: list[Stream] = []
         self._ahead: set[Stream] = set()
-        self._last_id: EntryId = (0, -1)
+        self._ids = IdSource()
         self._untrimmed = 0
 
         # Entries pass through these in order: open (this turn's), queued, in flight, then retained.
@@ -118,11 +115,10 @@ class Publisher:
         self._datas: list[bytes] = []
         self._queue: deque[Batch] = deque()
         self._flight: deque[Batch] = deque()
-        self._retained: deque[tuple[float, Batch]] = deque()
+        self._retained = Retained(retained_bytes_max)
         self._repairs: deque[tuple[list[Half], bool]] = deque()
         self._cut_entries = 0
         self._cut_bytes = 0
-        self._retained_bytes = 0
 
         self._scheduled = False
         self._full = False
@@ -153,7 +149,12 @@ class Publisher:
     @property
     def retained_bytes(self) -> int:
         """What is acknowledged and kept all the same, in bytes."""
-        return self._retained_bytes
+        return self._retained.bytes
+
+    @property
+    def unretained(self) -> int:
+        """Acknowledged entries that were let go early because of `retained_bytes_max`."""
+        return self._retained.dropped
 
     @property
     def reconnects(self) -> int:
@@ -323,7 +324,8 @@ class Publisher:
         if batch.sends:
             self.resent += batch.entries
         else:
-            self._number(batch)
+            now_ms = self._clock.now_ns() // NS_PER_MS
+            batch.number(self._ids.take(batch.span(), now_ms), streams_ahead=self._ahead)
         batch.sends += 1
         trims: Sequence[Stream] = ()
         self._untrimmed += batch.entries
@@ -335,18 +337,6 @@ class Publisher:
             self._written_s = asyncio.get_running_loop().time()
         self._flight.append(batch)
         link.send(payload, replies, partial(self._answered, batch))
-
-    def _number(self, batch: Batch) -> None:
-        span = batch.span()
-        millisecond = self._clock.now_ns() // NS_PER_MS
-        last_millisecond, last_number = self._last_id
-        number = 0
-        if millisecond <= last_millisecond:
-            millisecond, number = last_millisecond, last_number + 1
-            if number + span > SEQUENCE_MAX:
-                millisecond, number = millisecond + 1, 0
-        self._last_id = (millisecond, number + span - 1)
-        batch.number((millisecond, number), streams_ahead=self._ahead)
 
     # Answers.
 
@@ -368,7 +358,8 @@ class Publisher:
             self._acknowledge(batch, batch.entries, batch.size)
         else:
             self._partly(batch, reply)
-        self._retain(batch)
+        self._retained.keep(batch, self._heard_s)
+        self._forget()
         self._pump()
         self._tell_if_settled()
 
@@ -388,14 +379,10 @@ class Publisher:
 
     def _partly(self, batch: Batch, reply: list[Reply]) -> None:
         """Sort out a batch of which the server refused some commands."""
-        too_small: list[Half] = []
-        for half, answer in zip(batch.commands(), reply, strict=False):
-            if isinstance(answer, Exception):
-                if _TOO_SMALL in str(answer):
-                    too_small.append(half)
-                else:
-                    self.failed += 1
-                    self.last_error = f"{half.target.key}: {refusal(self._endpoint, str(answer))}"
+        too_small, others = refusals(batch, reply)
+        for half, text in others:
+            self.failed += 1
+            self.last_error = f"{half.target.key}: {refusal(self._endpoint, text)}"
         entries, size = weigh(too_small)
         if batch.acknowledged:
             self.settled_by_id += entries
@@ -407,23 +394,9 @@ class Publisher:
             self._wake.set()
         self._acknowledge(batch, batch.entries - entries, batch.size - size)
 
-    def _retain(self, batch: Batch) -> None:
-        self._retained.append((self._heard_s, batch))
-        self._retained_bytes += batch.size
-        while self._retained_bytes > self._retained_bytes_max:
-            self.unretained += self._forget_oldest()
-        self._forget_settled()
-
-    def _forget_settled(self) -> None:
+    def _forget(self) -> None:
         # By the server's last sign of life: while nothing is heard of it, nothing is known to have reached its disk.
-        horizon_s = self._heard_s - self._retain_s
-        while self._retained and self._retained[0][0] <= horizon_s:
-            self._forget_oldest()
-
-    def _forget_oldest(self) -> int:
-        _, batch = self._retained.popleft()
-        self._retained_bytes -= batch.size
-        return batch.entries
+        self._retained.forget(self._heard_s - self._retain_s)
 
     # Refused ids.
 
@@ -433,25 +406,25 @@ class Publisher:
         A refusal on the first write means another writer or a clock behind. After a lost reply it usually means that
         the write had arrived; the server is asked, since it may have been refused before the reply was lost.
         """
-        missing: list[Half] = []
+        absent: list[Half] = []
         for target in {half.target.key: half.target for half in halves}.values():
             own = [half for half in halves if half.target is target]
             if written_before:
-                own = await _missing(link, target, own)
+                own = await missing(link, target, own)
             if own:
                 self._note_last_id(target, await last_id(link, target.key))
-                missing += own
+                absent += own
         entries, size = weigh(halves)
-        left_entries, left_size = weigh(missing)
+        left_entries, left_size = weigh(absent)
         self.settled_by_id += entries - left_entries if written_before else 0
         self._settle(entries - left_entries, size - left_size)
-        if missing:
-            missing.sort(key=lambda half: (half.entry, half.on_feed))
-            self._queue.appendleft(Batch.of_halves(missing))
+        if absent:
+            absent.sort(key=lambda half: (half.entry, half.on_feed))
+            self._queue.appendleft(Batch.of_halves(absent))
 
     def _note_last_id(self, stream: Stream, newest: EntryId) -> None:
         """Remember a last id that our own ids have not reached yet."""
-        if newest >= self._last_id and (stream.ahead is None or stream.ahead < newest):
+        if newest >= self._ids.last and (stream.ahead is None or stream.ahead < newest):
             stream.ahead = newest
             self._ahead.add(stream)
 
@@ -466,7 +439,7 @@ class Publisher:
                 if e.code in _FATAL_CODES and self._run_number == 0:
                     raise  # Nobody has been served yet: a wrong password is for the caller to mend.
             self._attempt += 1
-            await asyncio.sleep(random.random() * min(self._backoff_max_s, 0.02 * 2 ** min(self._attempt, 20)))
+            await asyncio.sleep(pause_s(self._attempt, self._backoff_max_s))
 
     async def _serve(self) -> None:
         """Connect, and serve until the connection is gone.
@@ -508,9 +481,7 @@ class Publisher:
         """Go on over a fresh connection: what is unanswered is written again, and what a restart may have lost."""
         again: list[Batch] = []
         if server is None or server != self._run_id:
-            again += [batch for _, batch in self._retained]
-            self._retained.clear()
-            self._retained_bytes = 0
+            again = self._retained.take_all()
         self._queue = deque([*again, *self._flight, *self._queue])
         self._flight.clear()
         self._run_id = server
@@ -538,7 +509,7 @@ class Publisher:
 
     def _ponged(self, _: Reply, __: str | None) -> None:
         self._heard_s = asyncio.get_running_loop().time()
-        self._forget_settled()
+        self._forget()
 
     async def _linked_within(self, timeout_s: float) -> Link:
         try:
@@ -579,21 +550,3 @@ class Publisher:
             self._fatal = e
         self._linked.set()
         self._settled.set()
-
-
-async def _missing(link: Link, target: Stream, halves: list[Half]) -> list[Half]:
-    """Return those halves, all of one stream and of one transaction, that the stream never took."""
-    if await _holds(link, target.key, halves[0].id):
-        return []  # The ids ascend, so what followed the first one in its transaction was taken as well.
-    if target.maxlen is not None and await link.request("XLEN", target.key) >= target.maxlen:
-        # What is older than all that a full stream holds was taken and trimmed away again. A stream that is not full
-        # has never been trimmed, and what it lacks it never took.
-        oldest = await link.request("XRANGE", target.key, "-", "+", "COUNT", 1)
-        halves = [half for half in halves if half.id >= parse_id(oldest[0][0])]
-    held = await asyncio.gather(*(_holds(link, target.key, half.id) for half in halves))
-    return [half for half, there in zip(halves, held, strict=True) if not there]
-
-
-async def _holds(link: Link, key: str, entry_id: EntryId) -> bool:
-    exact = format_id(entry_id)
-    return bool(await link.request("XRANGE", key, exact, exact))

@@ -5,17 +5,16 @@ follows it, again after every reconnect.
 """
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from typing import Final, Self
 
 import msgspec
 
 from heliograph.bus import resp
 from heliograph.bus.connection import Endpoint, parse_url, refusal
-from heliograph.bus.entries import EntryId, format_id, parse_id
-from heliograph.bus.link import Link, Reply, last_id, open_link
+from heliograph.bus.ids import EntryId, format_id, parse_id
+from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s
 from heliograph.errors import BusError, ConfigError
 
 CHECKED_STREAMS_MAX: Final = 16
@@ -125,13 +124,13 @@ class Reader:
             if link is not None:
                 link.abort("closed by us")
 
-    async def __aiter__(self) -> AsyncIterator[Entry]:
+    async def __aiter__(self) -> AsyncGenerator[Entry, None]:
         async for batch in self._batches():
             for entry in batch:
                 self._positions[entry.stream] = entry.id
                 yield entry
 
-    async def batches(self) -> AsyncIterator[list[Entry]]:
+    async def batches(self) -> AsyncGenerator[list[Entry], None]:
         """Yield what each reply brings, in order within each stream, for ever.
 
         Raises:
@@ -162,7 +161,7 @@ class Reader:
                 if e.code in _FATAL_CODES:
                     raise
                 attempt += 1
-                await asyncio.sleep(random.random() * min(self._backoff_max_s, 0.02 * 2 ** min(attempt, 20)))
+                await asyncio.sleep(pause_s(attempt, self._backoff_max_s))
                 continue
             if batch:
                 yield batch

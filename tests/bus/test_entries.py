@@ -1,0 +1,94 @@
+from collections.abc import Sequence
+
+import hiredis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.bus.entries import Batch, Half, Stream, refusals
+from heliograph.bus.ids import NUMBER_MAX
+from tests.bus.requests import parsed
+
+KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+
+
+def streams_of(keys: Sequence[str], *, feed: Stream | None, maxlen: int | None) -> list[Stream]:
+    return [Stream(key, maxlen, feed if index % 2 else None) for index, key in enumerate(keys)]
+
+
+@given(
+    st.lists(KEYS, min_size=1, max_size=5, unique=True),
+    st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=5000)), min_size=1, max_size=40),
+    st.none() | st.integers(1, 10**6),
+    st.integers(0, NUMBER_MAX - 50),
+)
+def test_a_batch_reads_back_as_one_transaction_of_its_entries(
+    keys: list[str], appends: list[tuple[int, bytes]], maxlen: int | None, number: int
+) -> None:
+    feed = Stream("feed", maxlen, None)
+    streams = streams_of(keys, feed=feed, maxlen=maxlen)
+    chosen = [streams[index % len(streams)] for index, _ in appends]
+    batch = Batch(chosen, [data for _, data in appends])
+    batch.number((1732182160123, number), streams_ahead=set())
+    payload, replies = batch.encode([feed] if maxlen else [])
+    first, *adds, last = parsed(payload)
+    assert (first, last, replies) == ([b"MULTI"], [b"EXEC"], len(adds) + 2)
+    if maxlen:
+        assert adds.pop() == [b"XTRIM", b"feed", b"MAXLEN", b"~", b"%d" % maxlen]
+    bare = [[word for word in add if word not in (b"MAXLEN", b"~", b"%d" % (maxlen or -1))] for add in adds]
+    expected: list[list[bytes]] = []
+    for index, (stream, (_, data)) in enumerate(zip(chosen, appends, strict=True)):
+        entry_id = b"1732182160123-%d" % (number + index)
+        expected.append([b"XADD", stream.key.encode(), entry_id, b"data", data])
+        if stream.merged is not None:
+            expected.append([b"XADD", b"feed", entry_id, b"key", stream.key.encode(), b"data", data])
+    drop = {b"MAXLEN", b"~", b"%d" % (maxlen or -1)}
+    assert bare == [[word for word in add if word not in drop] for add in expected]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=20)), min_size=1, max_size=30))
+def test_the_careful_form_of_a_batch_is_the_same_transaction(appends: list[tuple[int, bytes]]) -> None:
+    feed = Stream("feed", None, None)
+    streams = streams_of(["a", "b", "c", "d"], feed=feed, maxlen=None)
+    batch = Batch([streams[index] for index, _ in appends], [data for _, data in appends])
+    batch.number((1732182160123, 7), streams_ahead=set())
+    quick = batch.encode()
+    halves = list(batch.commands())
+    careful = Batch.of_halves(halves)
+    assert (careful.entries, careful.size) == (batch.entries, batch.size)
+    assert careful.encode() == quick
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.integers(0, 60))
+def test_a_stream_ahead_goes_on_after_its_last_id_until_we_are_past_it(picks: list[int], lead: int) -> None:
+    feed = Stream("feed", None, None)
+    streams = [Stream(key, None, feed) for key in "abc"]
+    ahead = {streams[0], feed}
+    streams[0].ahead = feed.ahead = (1000, lead)
+    batch = Batch([streams[pick] for pick in picks], [b""] * len(picks))
+    batch.number((1000, 20), streams_ahead=ahead)
+    last: dict[str, tuple[int, int]] = {"a": (1000, lead), "feed": (1000, lead)}
+    for half in batch.commands():
+        assert half.id > last.get(half.target.key, (0, 0))
+        last[half.target.key] = half.id
+    assert (streams[0] in ahead) == (streams[0].ahead is not None)
+
+
+def test_a_half_knows_where_it_goes() -> None:
+    feed = Stream("feed", None, None)
+    stream = Stream("own", None, feed)
+    assert Half(0, stream, b"x", on_feed=False, id=(1, 2)).target is stream
+    on_feed = Half(0, stream, b"x", on_feed=True, id=(1, 2))
+    assert on_feed.target is feed
+    assert parsed(on_feed.encode()[2:] + b"\r\n") == [[b"XADD", b"feed", b"1-2", b"key", b"own", b"data", b"x"]]
+
+
+def test_refusals_are_sorted_by_what_they_mean() -> None:
+    feed = Stream("feed", 10, None)
+    batch = Batch([Stream("a", None, feed), Stream("b", None, None)], [b"1", b"2"])
+    batch.number((5, 0), streams_ahead=set())
+    small = hiredis.ReplyError("ERR The ID specified in XADD is equal or smaller than the target stream top item")
+    wrong = hiredis.ReplyError("WRONGTYPE Operation against a key holding the wrong kind of value")
+    too_small, others = refusals(batch, [small, b"5-0", wrong, 3])
+    assert [(half.target.key, half.id) for half in too_small] == [("a", (5, 0))]
+    assert [(half.target.key, text[:9]) for half, text in others] == [("b", "WRONGTYPE")]
+    assert refusals(batch, [b"5-0", b"5-0", b"5-1", 3]) == ([], [])
