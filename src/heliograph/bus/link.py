@@ -217,7 +217,7 @@ async def open_link(
 
 def pause_s(attempt: int, pause_max_s: float) -> float:
     """Return how long to wait before attempt number `attempt`, in seconds: doubling, with full jitter, bounded."""
-    return random.random() * min(pause_max_s, 0.02 * 2 ** min(attempt, 20))
+    return random.random() * min(pause_max_s, 0.02 * 2.0 ** min(attempt, 20))
 
 
 async def _greet(link: Link, endpoint: Endpoint, name: str) -> None:

@@ -70,6 +70,21 @@ class Publisher:
 
     """
 
+    acknowledged = 0
+    resent = 0
+    settled_by_id = 0
+    refused_ids = 0
+    failed = 0
+    last_error: str | None = None
+
+    _scheduled = False
+    _full = False
+    _cut_entries = 0
+    _cut_bytes = 0
+    _untrimmed = 0
+    _attempt = 0
+    _run_number = 0
+
     def __init__(
         self,
         url: str | Endpoint,
@@ -97,18 +112,10 @@ class Publisher:
         self._close_timeout_s = close_timeout_s
         self._clock = SystemClock() if clock is None else clock
 
-        self.acknowledged = 0
-        self.resent = 0
-        self.settled_by_id = 0
-        self.refused_ids = 0
-        self.failed = 0
-        self.last_error: str | None = None
-
         self._known: dict[str, Stream] = {}
         self._feeds: list[Stream] = []
         self._ahead: set[Stream] = set()
         self._ids = IdSource()
-        self._untrimmed = 0
 
         # Entries pass through these in order: open (this turn's), queued, in flight, then retained.
         self._streams: list[Stream] = []
@@ -117,17 +124,11 @@ class Publisher:
         self._flight: deque[Batch] = deque()
         self._retained = Retained(retained_bytes_max)
         self._repairs: deque[tuple[list[Half], bool]] = deque()
-        self._cut_entries = 0
-        self._cut_bytes = 0
 
-        self._scheduled = False
-        self._full = False
         self._when_writable: list[Callable[[], None]] = []
         self._link: Link | None = None
         self._window = BATCHES_IN_FLIGHT
-        self._attempt = 0
         self._run_id: str | None = None
-        self._run_number = 0
         self._heard_s = self._written_s = 0.0
         self._wake = asyncio.Event()
         self._linked = asyncio.Event()
