@@ -104,5 +104,7 @@ def test_it_never_spins_never_locks_up_and_moves_only_along_the_table(
         if breaker.state is not State.HALF_OPEN:
             under_way = 0
         assert breaker.wait_ns(now_ns) <= 300 * NS_PER_S
+        if breaker.state is State.HALF_OPEN:
+            assert (breaker.wait_ns(now_ns) == 0) is (under_way < trials_max)
         if breaker.state is State.OPEN:
             assert breaker.wait_ns(now_ns + 300 * NS_PER_S) == 0

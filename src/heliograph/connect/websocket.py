@@ -168,7 +168,7 @@ class Socket:
     def _open(self) -> None:
         try:
             self._listener.opened(self)
-        except Exception as e:
+        except Exception as e:  # Not ours to name: it ends the socket, and `wait_closed` raises it.
             self._fail(e)
         self._look()
 
@@ -179,7 +179,7 @@ class Socket:
         self.last_received_ns = received_ns
         try:
             self._listener.received(frames, received_ns)
-        except Exception as e:
+        except Exception as e:  # Not ours to name: it ends the socket, and `wait_closed` raises it.
             self._fail(e)
 
     def _look(self) -> None:
@@ -259,7 +259,7 @@ class Socket:
             self._parser_end = self._loop.create_task(self._take_error())
         try:
             self._listener.closed(self._reason)
-        except Exception as e:
+        except Exception as e:  # Not ours to name: it ends the socket, and `wait_closed` raises it.
             self._failure = self._failure or e
         if self._failure is None:
             self._gone.set_result(None)
