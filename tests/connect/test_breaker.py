@@ -57,6 +57,9 @@ def test_half_open_lets_in_as_many_as_it_says_and_an_abandoned_trial_makes_room(
     breaker.abandoned()
     assert breaker.wait_ns(now_ns) == 0
     assert breaker.begin(now_ns)
+    breaker.failed(now_ns)
+    now_ns += 60 * NS_PER_S
+    assert [breaker.begin(now_ns) for _ in range(3)] == [True, True, False], "trials of an earlier time are forgotten"
 
 
 def test_an_attempt_under_way_that_comes_through_closes_an_open_breaker() -> None:
