@@ -1,0 +1,120 @@
+import re
+import signal
+from datetime import datetime, timedelta
+
+import pytest
+import typer
+
+from heliograph.cli.connector_cli import commands
+from heliograph.cli.main import run
+from heliograph.sim import Fault, FaultKind
+from tests.gateway.processes import finish, program, simulated, spot_of, start
+
+LINE = re.compile(
+    r"\[binance::(?P<market>\w+)\] (?P<symbol>\w+) O:(?P<o>[\d.]+) H:(?P<h>[\d.]+) L:(?P<l>[\d.]+) C:(?P<c>[\d.]+)"
+    r" V:[\d.]+ closed=(?P<closed>True|False) @ (?P<time>\S+)"
+)
+
+
+async def test_ten_quotes_in_the_documented_form() -> None:
+    command = ["binance", "BTCUSDT", "ETHUSDT", "--market", "spot", "--limit", "10", "--simulated", "--speed", "30"]
+    outcome = await finish(await start(program("connector-cli"), *command))
+    assert (outcome.code, outcome.err) == (0, [])
+    assert len(outcome.out) == 10
+    quotes = [LINE.fullmatch(line) for line in outcome.out]
+    assert all(quotes), outcome.out
+    assert {q["symbol"] for q in quotes if q} == {"BTCUSDT", "ETHUSDT"}
+    for quote in quotes:
+        assert quote is not None
+        assert quote["market"] == "spot"
+        assert float(quote["l"]) <= float(quote["c"]) <= float(quote["h"])
+        moment = datetime.fromisoformat(quote["time"])
+        assert moment.utcoffset() == timedelta(0)
+        assert (moment.second, moment.microsecond) == (0, 0)
+
+
+async def test_the_default_limit_is_ten_and_every_form_of_a_symbol_is_understood() -> None:
+    command = ["binance", "btc/usdt", "ETH/USDT:USDT", "--market", "um", "--simulated", "--speed", "60"]
+    outcome = await finish(await start(program("connector-cli"), *command))
+    assert (outcome.code, len(outcome.out)) == (0, 10)
+    assert {line.split()[1] for line in outcome.out} == {"BTCUSDT", "ETHUSDT"}
+    assert all(line.startswith("[binance::usdm] ") for line in outcome.out)
+
+
+async def test_closed_candles_are_printed_once_and_in_order() -> None:
+    async with simulated(speed=120) as simulator:
+        command = f"binance BTCUSDT --market spot --limit 60 --endpoint {spot_of(simulator)}".split()
+        outcome = await finish(await start(program("connector-cli"), *command))
+    assert (outcome.code, outcome.err) == (0, [])
+    opened = [datetime.fromisoformat(line.split()[-1]) for line in outcome.out if "closed=True" in line]
+    assert len(opened) >= 2
+    assert opened == [opened[0] + timedelta(minutes=n) for n in range(len(opened))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("", "Missing argument"),
+        ("nowhere BTCUSDT", "Unsupported exchange: nowhere; accepted: binance"),
+        ("binance BTCUSDT", "Exchange binance needs a contract_type (market); accepted: spot, usdm (um), coinm (cm)"),
+        ("binance BTCUSDT --market banana", "Unsupported contract_type for binance: banana; accepted: spot"),
+        ("binance NOPE --market spot --simulated", "Unknown symbol at binance spot: NOPE; accepted: "),
+        ("binance BTCUSDT btc/usdt --market spot --simulated", "Duplicate symbol: btc/usdt"),
+        ("binance BTCUSDT --market spot --limit -1", "greater than or equal to 0"),
+        ("binance BTCUSDT --market spot --limit ten", "Invalid value for '--limit'"),
+        ("binance BTCUSDT --market spot --frobnicate", "No such option: --frobnicate"),
+        ("binance BTCUSDT --market spot --endpoint ftp://x", "not an endpoint: ftp://x; accepted: http://host:port"),
+        ("binance BTCUSDT --market spot --simulated --endpoint http://x:1", "both --simulated and --endpoint"),
+    ],
+)
+def test_a_bad_argument_is_one_clear_line_and_exit_code_2(
+    arguments: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(typer.main.get_command(commands), arguments.split(), "connector-cli")
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("connector-cli: ")
+    assert says in said.err
+
+
+async def test_the_program_itself_ends_with_that_line_and_code() -> None:
+    outcome = await finish(await start(program("connector-cli"), "nowhere", "X"))
+    assert outcome.code == 2
+    assert outcome.err == ["connector-cli: Unsupported exchange: nowhere; accepted: binance"]
+
+
+async def test_a_bad_variable_is_one_clear_line_and_exit_code_2() -> None:
+    outcome = await finish(
+        await start(program("connector-cli"), "binance", "X", "--market", "spot", CONNECTOR_REST_TIMEOUT="-1")
+    )
+    assert outcome.code == 2
+    assert len(outcome.err) == 1
+    assert "CONNECTOR_REST_TIMEOUT" in outcome.err[0]
+
+
+async def test_silence_ends_it_with_the_documented_words() -> None:
+    async with simulated() as simulator:
+        await simulator.fault(Fault(FaultKind.SILENCE, duration_s=60))
+        process = await start(
+            program("connector-cli"),
+            *f"binance BTCUSDT --market spot --endpoint {spot_of(simulator)}".split(),
+            CONNECTOR_STREAM_IDLE_TIMEOUT="0.5",
+            CONNECTOR_INACTIVITY_TIMEOUT="60",
+        )
+        outcome = await finish(process)
+    assert outcome.out == ["No quotes received in 0.5 seconds. Cancelling stream."]
+    assert (outcome.code, outcome.err) == (1, [])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+async def test_a_signal_ends_an_endless_stream_without_a_traceback(number: signal.Signals, code: int) -> None:
+    command = ["binance", "BTCUSDT", "--market", "spot", "--limit", "0", "--simulated", "--speed", "30"]
+    process = await start(program("connector-cli"), *command)
+    assert process.stdout is not None
+    for _ in range(12):  # More than the default limit.
+        await process.stdout.readline()
+    process.send_signal(number)
+    outcome = await finish(process)
+    assert (outcome.code, outcome.err) == (code, [])
+    assert all(LINE.fullmatch(line) for line in outcome.out)
