@@ -69,7 +69,8 @@ async def test_readiness_follows_the_quotes_and_the_metrics_are_there_with_them(
         serving(spot_of(simulator), CONNECTOR_INACTIVITY_TIMEOUT="60") as served,
         aiohttp.ClientSession() as session,
     ):
-        assert await get(session, f"{served.probes}/health") == (200, await _health(session, served))
+        status, state = await get(session, f"{served.probes}/health")
+        assert (status, state["status"]) == (200, "healthy")
         status, state = await get(session, f"{served.probes}/ready")
         assert (status, state["status"], state["exchanges"]) == (200, "ready", [])
 
@@ -103,12 +104,6 @@ async def test_readiness_follows_the_quotes_and_the_metrics_are_there_with_them(
         assert values[f"connector_{name}", labels] >= 0
     for status_ in ("success", "failure"):
         assert ("connector_rest_backfills_total", (*labels, ("status", status_))) in values
-
-
-async def _health(session: aiohttp.ClientSession, served: Served) -> Any:
-    _, state = await get(session, f"{served.probes}/health")
-    assert state["status"] == "healthy"
-    return state
 
 
 async def _metrics(session: aiohttp.ClientSession, served: Served) -> dict[tuple[str, Any], float]:

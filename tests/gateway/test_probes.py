@@ -73,7 +73,12 @@ async def test_nothing_wanted_is_ready_with_an_empty_list() -> None:
 
 @pytest.mark.parametrize(
     ("attribute", "value"),
-    [("active_connections", 0), ("last_message_ns", None), ("last_message_ns", NOW_NS - 60 * NS_PER_S)],
+    [
+        ("active_connections", 0),
+        ("streams_stale", 1),
+        ("last_message_ns", None),
+        ("last_message_ns", NOW_NS - 60 * NS_PER_S),
+    ],
 )
 async def test_one_unhealthy_feed_makes_the_whole_not_ready(attribute: str, value: int | None) -> None:
     bad = flowing("binance", "usdm")

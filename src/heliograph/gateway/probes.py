@@ -41,7 +41,10 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 def health(feed: FeedMetrics, now_ns: int) -> Health:
-    """Return what a feed's counters say of it: healthy is connected, and heard of in the last 60 s."""
+    """Return what a feed's counters say of it.
+
+    Healthy is connected, heard of in the last 60 s, and without a wanted stream that is silent for too long.
+    """
     last_ns = feed.last_message_ns
     fresh = last_ns is not None and now_ns - last_ns < HEALTHY_MESSAGE_S_MAX * NS_PER_S
     return Health(
@@ -53,7 +56,7 @@ def health(feed: FeedMetrics, now_ns: int) -> Health:
         total_errors=feed.connection_errors.total() + feed.venue_errors + feed.frames_refused,
         consecutive_failures=feed.consecutive_failures,
         circuit_state=_CIRCUIT_STATES[feed.circuit_state],
-        healthy=feed.active_connections > 0 and fresh,
+        healthy=feed.active_connections > 0 and fresh and not feed.streams_stale,
     )
 
 
