@@ -14,14 +14,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.frames import KINDS
-from heliograph.bus.embedded import embedded_server
+from heliograph.bus.embedded import Server
 
 RESULTS: Final = Path(__file__).parent / "results.json"
 GOAL: Final = 0.80
@@ -34,18 +34,20 @@ def _cores() -> tuple[int | None, int | None]:
 
 
 @contextmanager
-def _source(kind: str, count: int, cpu: int | None) -> Iterator[int]:
+def _source(kind: str, count: int, cpu: int | None) -> Iterator[IO[str]]:
     pin = [] if cpu is None else ["--cpu", str(cpu)]
     command = [sys.executable, "-m", "bench.source", kind, str(count), *pin]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield int(process.stdout.readline())
+            yield process.stdout
         finally:
             process.kill()
 
 
-def _client(side: str, what: str, kind: str, port: int, count: int, valkey_port: int, cpu: int | None) -> dict[str, float]:
+def _client(
+    side: str, what: str, kind: str, port: int, count: int, valkey_port: int, cpu: int | None
+) -> dict[str, float]:
     pin = [] if cpu is None else ["--cpu", str(cpu)]
     command = [sys.executable, "-m", "bench.client", side, what, kind, str(port), str(count), str(valkey_port), *pin]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -59,12 +61,14 @@ def _measure(what: str, kind: str, count: int, pairs: int, tell: Any) -> dict[st
     client_cpu, other_cpu = _cores()
     ratios: list[float] = []
     times: dict[str, list[float]] = {"bare": [], "ours": []}
-    with _source(kind, count, other_cpu) as port:
+    with _source(kind, count, other_cpu) as source:
+        port = int(source.readline())
         for pair in range(pairs):
             for side in ("bare", "ours"):
                 tell(f"{what} {kind}: pair {pair + 1} of {pairs}, {side}")
                 with _server(what, other_cpu) as valkey_port:
-                    times[side].append(_client(side, what, kind, port, count, valkey_port, client_cpu)["seconds"])
+                    run = _client([side, what, kind, str(port), str(count), str(valkey_port)], client_cpu)
+                times[side].append(run["finished"] - float(source.readline()))
             ratios.append(times["bare"][-1] / times["ours"][-1])
     ours_us, bare_us = (statistics.median(times[side]) / count * 1e6 for side in ("ours", "bare"))
     return {
@@ -85,7 +89,7 @@ def _server(what: str, cpu: int | None) -> Iterator[int]:
     if what == "objects":
         yield 0
         return
-    with embedded_server() as server:
+    with Server() as server:
         if cpu is not None:
             os.sched_setaffinity(server.pid, {cpu})
         yield server.port

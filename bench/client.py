@@ -1,4 +1,4 @@
-"""One measured run in a process of its own: `python -m bench.client bare|ours objects|entries KIND PORT COUNT VALKEY_PORT`."""
+"""One measured run, in a process of its own."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from bench import bare, ours
 
 
 def main() -> None:
-    """Run once and print the seconds, wall and CPU, as JSON."""
+    """Run once and print when it was finished, and the CPU seconds, as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("side", choices=("bare", "ours"))
     parser.add_argument("what", choices=("objects", "entries"))
@@ -29,8 +29,8 @@ def main() -> None:
     else:
         run = module.entries(arguments.kind, arguments.port, arguments.count, arguments.valkey_port)
     cpu_before = time.process_time()
-    seconds = uvloop.run(run)
-    print(json.dumps({"seconds": seconds, "cpu_s": time.process_time() - cpu_before}))
+    finished = uvloop.run(run)
+    print(json.dumps({"finished": finished, "cpu_s": time.process_time() - cpu_before}))
 
 
 if __name__ == "__main__":

@@ -65,10 +65,18 @@ def trades(count: int) -> Iterator[bytes]:
 
 
 def book_tops(count: int) -> Iterator[bytes]:
-    """Yield combined-stream bookTicker frames, update ids rising."""
+    """Yield combined-stream bookTicker frames, update ids rising, after each symbol's day, which a ticker needs."""
     rng = random.Random(3)
     prices = {s: rng.uniform(0.5, 60_000) for s in SYMBOLS}
-    for i in range(count):
+    for symbol in SYMBOLS:
+        price = f"{prices[symbol]:.8f}"
+        yield (
+            f'{{"stream":"{symbol.lower()}@ticker","data":{{"e":"24hrTicker","E":{START_MS},"s":"{symbol}","p":"0.00000000",'
+            f'"P":"0.000","w":"{price}","x":"{price}","c":"{price}","Q":"1.00000000","b":"{price}","B":"1.00000000",'
+            f'"a":"{price}","A":"1.00000000","o":"{price}","h":"{price}","l":"{price}","v":"1.00000000","q":"{price}",'
+            f'"O":{START_MS - 86_400_000},"C":{START_MS},"F":1,"L":2,"n":2}}}}'
+        ).encode()
+    for i in range(count - len(SYMBOLS)):
         number, which = divmod(i, len(SYMBOLS))
         symbol = SYMBOLS[which]
         price = prices[symbol] * (1 + number % 11 / 10_000)
@@ -76,6 +84,11 @@ def book_tops(count: int) -> Iterator[bytes]:
             f'{{"stream":"{symbol.lower()}@bookTicker","data":{{"u":{499_869_768 + number},"s":"{symbol}",'
             f'"b":"{price:.8f}","B":"{i % 89 + 0.5:.8f}","a":"{price * 1.0001:.8f}","A":"{i % 83 + 0.25:.8f}"}}}}'
         ).encode()
+
+
+def events(kind: str, count: int) -> int:
+    """Return how many events a reader makes of `count` frames: the day's statistics alone are no ticker."""
+    return count - len(SYMBOLS) if kind == "book_top" else count
 
 
 KINDS: Final = {"candle": klines, "trade": trades, "book_top": book_tops}

@@ -1,1 +1,87 @@
 """Heliograph's side of each pair: the feed as users run it, every safety feature on."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from bench.frames import SYMBOLS, events
+from heliograph.clock import SystemClock
+from heliograph.connect import rest
+from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.settings import FeedSettings
+from heliograph.metrics import FeedMetrics
+from heliograph.model.event import Event
+from heliograph.model.instrument import SPOT
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+from heliograph.venues import VENUES
+from heliograph.venues.contract import Subscription
+
+CHANNELS: Final = {"candle": Channel.CANDLES, "trade": Channel.TRADES, "book_top": Channel.TICKER}
+
+
+class CountingSink:
+    """A user's callback: keeps what it is given, as the baseline's does, and knows when it has had everything."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._taken: list[Event] = []
+        self.done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
+    def when_ready(self, wake: Callable[[], None]) -> None:
+        """Nothing to remember: always ready."""
+
+    def push(self, batch: Sequence[Event]) -> None:
+        """Take a batch."""
+        self._taken += batch
+        self._left -= len(batch)
+        if len(self._taken) >= 1000:
+            self._taken.clear()
+        if self._left <= 0 and not self.done.done():
+            self.done.set_result(time.perf_counter())
+
+
+def _market(port: int) -> Any:
+    market = VENUES["binance"].markets[SPOT]  # type: ignore[index]  # a plain string names a venue well enough here
+    return msgspec.structs.replace(market, socket_url=f"ws://127.0.0.1:{port}", rest_url="http://127.0.0.1:9")
+
+
+@asynccontextmanager
+async def _running(feed: MarketFeed, market: Any, kind: str) -> Any:
+    interval = Interval.M1 if kind == "candle" else None
+    feed.add([Subscription(CHANNELS[kind], market.instrument(symbol), interval) for symbol in SYMBOLS])
+    task = asyncio.create_task(feed.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _settings() -> FeedSettings:
+    return FeedSettings(symbols_per_socket_max=len(SYMBOLS))
+
+
+async def objects(kind: str, port: int, count: int) -> float:
+    """Return when the last object was in user code."""
+    market = _market(port)
+    metrics = FeedMetrics("binance", "spot")
+    async with rest.Client(rest.Settings(), random.Random(1)) as client:
+        sink = CountingSink(events(kind, count))
+        feed = MarketFeed(market, _settings(), sink, metrics, SystemClock(), client)
+        async with _running(feed, market, kind):
+            return await sink.done
+
+
+async def entries(kind: str, port: int, count: int, valkey_port: int) -> float:
+    """Return when the last entry was acknowledged."""
+    raise NotImplementedError

@@ -1,6 +1,7 @@
 """The process that plays the venue: upgrades one socket, sends every frame flat out, waits for the client to leave.
 
-It parses nothing that the client sends, so that both sides of a pair face exactly the same bytes at the same pace.
+It parses nothing that the client sends, so that both sides of a pair face exactly the same bytes at the same pace. For
+each client it prints when it began to send, on the clock that all processes of a machine share.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import base64
 import hashlib
 import os
 import socket
+import time
 
 from bench.frames import KINDS
 
@@ -57,6 +59,7 @@ def main() -> None:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _upgrade(client)
             view = memoryview(blob)
+            print(time.perf_counter(), flush=True)
             try:
                 for start in range(0, len(blob), CHUNK_BYTES):
                     client.sendall(view[start : start + CHUNK_BYTES])

@@ -83,22 +83,94 @@ def stream(
     speed: Annotated[float, typer.Option(help="With --simulated: simulated seconds per second.", min=1)] = 1.0,
 ) -> None:
     """Print market data as it happens; needs no server."""
+    from heliograph.app import Where
     from heliograph.cli.stream import stream as run
+    from heliograph.cli.wish import Wish
 
-    _finish(
-        run(
-            venue,
-            symbols,
-            market=market,
-            channels=channel or ["candles"],
-            interval=interval,
-            limit=limit,
-            output=output,
-            simulated=simulated,
-            endpoint=endpoint,
-            valkey_url=valkey,
-            speed=speed,
-        )
+    where = Where(simulated, endpoint, speed)
+    wish = Wish(venue, market, symbols, channel or ["candles"], interval, where, valkey)
+    _finish(run(wish, limit, output))
+
+
+@app.command()
+def capture(
+    venue: Annotated[str, typer.Argument(help="Which venue, such as binance.")],
+    symbols: Annotated[list[str], typer.Argument(help="BTCUSDT, BTC/USDT, BTC/USDT:USDT: all are understood.")],
+    file: Annotated[Path, typer.Option("--file", "-f", help="Where to write; compressed when it ends in .zst.")],
+    market: Market = None,
+    channel: Channels = None,
+    interval: Interval = "1m",
+    duration: Annotated[float | None, typer.Option(help="Seconds to capture; default: until Ctrl-C.", min=0.1)] = None,
+    simulated: Simulated = False,
+    endpoint: Endpoint = None,
+    speed: Annotated[float, typer.Option(help="With --simulated: simulated seconds per second.", min=1)] = 1.0,
+) -> None:
+    """Write raw frames with their times to a file, for `replay`."""
+    from heliograph.app import Where
+    from heliograph.cli.capture import capture as run
+    from heliograph.cli.wish import Wish
+
+    wish = Wish(venue, market, symbols, channel or ["candles"], interval, Where(simulated, endpoint, speed))
+    _finish(run(wish, file, duration))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A capture, from `capture` or elsewhere in its format.")],
+    venue: Annotated[str, typer.Option("--venue", help="Whose frames they are.")],
+    market: Market = None,
+    book_digest: Annotated[
+        bool, typer.Option("--book-digest", help="Only each book's digest and counters at the end, as JSON.")
+    ] = False,
+    speed: Annotated[float, typer.Option(help="Times as fast as recorded; 0: as fast as possible.", min=0)] = 0.0,
+) -> None:
+    """Feed a capture through the live codecs, and print the events as JSON lines."""
+    from heliograph.cli.replay import replay as run
+
+    _finish(run(file, venue, market, book_digest=book_digest, speed=speed))
+
+
+@app.command()
+def decode(
+    venue: Annotated[str, typer.Argument(help="Whose frames they are.")],
+    file: Annotated[str, typer.Argument(help="One raw frame a line; - for standard input.")],
+    market: Market = None,
+) -> None:
+    """Print the events of raw frames as JSON lines; exit code 1 if a line could not be read."""
+    from heliograph.cli.decode import decode as run
+
+    _finish(run(venue, file, market))
+
+
+@app.command()
+def simulate(
+    venue: Annotated[str, typer.Argument(help="Which venue to play.")] = "binance",
+    seed: Annotated[int, typer.Option(help="The same seed, epoch and speed make the same world.")] = 1,
+    speed: Annotated[float, typer.Option(help="Simulated seconds per second.")] = 1.0,
+    symbols: Annotated[int, typer.Option(help="Coins that each market lists; BTC and ETH come first.", min=1)] = 10,
+    epoch_ns: Annotated[int | None, typer.Option(help="For a restart: the epoch that was printed.")] = None,
+    history_minutes: Annotated[int, typer.Option(help="Minutes of trading before the epoch.", min=1)] = 360,
+    faults_per_minute: Annotated[float, typer.Option(help="How much goes wrong by itself.", min=0)] = 0.0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    spot_port: Annotated[int, typer.Option(help="Port of the spot market; 0: a free one.")] = 0,
+    usdm_port: Annotated[int, typer.Option(help="Port of USD-M futures; 0: a free one.")] = 0,
+    coinm_port: Annotated[int, typer.Option(help="Port of COIN-M futures; 0: a free one.")] = 0,
+) -> None:
+    """Run a simulated venue; its endpoints are one line of JSON on stdout."""
+    from heliograph.cli.simulate import simulate as run
+
+    run(
+        venue,
+        seed,
+        speed,
+        symbols,
+        epoch_ns,
+        history_minutes,
+        faults_per_minute,
+        host,
+        spot_port,
+        usdm_port,
+        coinm_port,
     )
 
 

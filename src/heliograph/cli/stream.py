@@ -1,0 +1,140 @@
+"""`heliograph stream`: market data on the screen, as it happens."""
+
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from heliograph import app, config
+from heliograph.cli.wish import Wish, open_wish, subscriptions_of
+from heliograph.clock import NS_PER_S
+from heliograph.config import ConnectorSettings
+from heliograph.errors import ConfigError
+from heliograph.marketdata.tap import Tap
+from heliograph.model.book import BookDelta, BookSnapshot
+from heliograph.model.event import Event
+from heliograph.model.jsonl import render
+from heliograph.model.market import Candle, Gap, Ticker, Trade
+from heliograph.model.numbers import fixed
+
+OUTPUTS: Final = ("table", "jsonl")
+REFRESHES_PER_S: Final = 8
+
+
+def stream(wish: Wish, limit: int, output: str) -> int:
+    """Print market data until the limit, SIGTERM or Ctrl-C; return the exit code.
+
+    Args:
+        wish: what to stream.
+        limit: events after which to stop; 0: never.
+        output: one of `OUTPUTS`.
+
+    Raises:
+        ConfigError: something that was asked for does not exist.
+
+    """
+    if output not in OUTPUTS:
+        raise ConfigError(f"unknown output {output!r}", OUTPUTS)
+    subscriptions_of([], wish.channels, wish.interval)
+    settings = config.load(ConnectorSettings)
+    app.configure_logging(settings.log_level)
+    return app.run_loop(_stream(wish, settings, limit, output))
+
+
+async def _stream(wish: Wish, settings: ConnectorSettings, limit: int, output: str) -> int:
+    tap = Tap()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(app.terminations(tap.end))
+        await stack.enter_async_context(open_wish(wish, settings, tap))
+        if output == "jsonl":
+            await _print_lines(tap, limit)
+        else:
+            await _print_table(tap, limit)
+    return 0
+
+
+async def _print_lines(tap: Tap, limit: int) -> None:
+    printed = 0
+    while events := await tap.take():
+        if limit:
+            events = events[: limit - printed]
+        sys.stdout.write("".join(f"{render(event)}\n" for event in events))
+        sys.stdout.flush()
+        printed += len(events)
+        if printed == limit:
+            return
+
+
+async def _print_table(tap: Tap, limit: int) -> None:
+    board = Board()
+    console = Console()
+    if not console.is_terminal:
+        console.print("not a terminal: --output jsonl prints every event", style="dim")
+    with Live(board.drawn(), console=console, refresh_per_second=REFRESHES_PER_S, transient=False) as live:
+        while events := await tap.take():
+            if limit:
+                events = events[: limit - board.events]
+            for event in events:
+                board.take(event)
+            live.update(board.drawn())
+            if board.events == limit:
+                return
+
+
+class Board:
+    """The latest of everything, as a table."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._rows: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._gaps: list[Gap] = []
+
+    def take(self, event: Event) -> None:
+        """Count an event, and keep it if it is the latest of its kind."""
+        self.events += 1
+        instrument = f"{event.instrument.exchange} {event.instrument.symbol}"
+        if isinstance(event, Gap):
+            self._gaps = [*self._gaps[-4:], event]
+            return
+        what, value, detail = _cells(event)
+        key = (instrument, what)
+        self._rows[key] = (value, detail, _time(event.event_ns or event.received_ns))
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def drawn(self) -> Group:
+        """Return what to show."""
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for heading in ("instrument", "what", "value", "", "at", "events"):
+            table.add_column(heading, justify="right" if heading in ("value", "events") else "left", no_wrap=True)
+        for (instrument, what), cells in sorted(self._rows.items()):
+            table.add_row(instrument, what, *cells, str(self._counts[(instrument, what)]))
+        gaps = [Text(f"gap in {g.channel} of {g.instrument.symbol}: {g.reason}", style="red") for g in self._gaps]
+        return Group(table, *gaps)
+
+
+def _cells(event: Candle | Ticker | Trade | BookSnapshot | BookDelta) -> tuple[str, str, str]:
+    match event:
+        case Candle():
+            spread = f"O {fixed(event.open)} H {fixed(event.high)} L {fixed(event.low)}"
+            return f"candle {event.interval}", fixed(event.close), f"{spread} {'closed' if event.closed else 'open'}"
+        case Ticker():
+            return "ticker", fixed(event.last), f"bid {fixed(event.bid)} ask {fixed(event.ask)}"
+        case Trade():
+            return "trade", fixed(event.price), f"{event.side} {fixed(event.quantity)}"
+        case BookSnapshot() if event.bids and event.asks:
+            best = f"{fixed(event.bids[0][0])} / {fixed(event.asks[0][0])}"
+            return "book", best, f"{len(event.bids)} bids, {len(event.asks)} asks shown"
+        case BookSnapshot():
+            return "book", "one side is empty", ""
+        case BookDelta():
+            return "book deltas", "", f"{len(event.bids) + len(event.asks)} levels changed"
+
+
+def _time(instant_ns: int) -> str:
+    return datetime.fromtimestamp(instant_ns // NS_PER_S, UTC).strftime("%H:%M:%S")

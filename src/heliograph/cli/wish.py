@@ -1,0 +1,90 @@
+"""What `stream` and `capture` are asked for, and the feed that supplies it."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from heliograph.app import Where, beside, feed_settings, open_venues, rest_settings
+from heliograph.clock import SystemClock
+from heliograph.config import ConnectorSettings
+from heliograph.connect import rest
+from heliograph.errors import ConfigError, VenueRejected
+from heliograph.gateway.names import Directory, find_market
+from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.session import Capture
+from heliograph.marketdata.tap import Tap
+from heliograph.metrics import FeedMetrics
+from heliograph.model.instrument import Instrument
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+from heliograph.venues.contract import Subscription, VenueError
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What the user asked for."""
+
+    venue: str
+    market: str | None
+    symbols: Sequence[str]
+    channels: Sequence[str]
+    interval: str
+    where: Where
+    valkey_url: str | None = None
+    """Where to publish as well."""
+
+
+def subscriptions_of(instruments: Sequence[Instrument], channels: Sequence[str], interval: str) -> list[Subscription]:
+    """Return every channel of every instrument.
+
+    Raises:
+        ConfigError: a channel or an interval that there is not.
+
+    """
+    wanted = []
+    for name in channels:
+        if name not in list(Channel):
+            raise ConfigError(f"unknown channel {name!r}", tuple(Channel))
+        if interval not in list(Interval):
+            raise ConfigError(f"unknown interval {interval!r}", tuple(Interval))
+        length = Interval(interval) if name == Channel.CANDLES else None
+        wanted += [Subscription(Channel(name), instrument, length) for instrument in instruments]
+    return wanted
+
+
+@asynccontextmanager
+async def open_wish(
+    wish: Wish, settings: ConnectorSettings, tap: Tap, capture: Capture | None = None
+) -> AsyncIterator[MarketFeed]:
+    """Run the feed that supplies a wish while the context lasts.
+
+    Args:
+        wish: what the user asked for.
+        settings: the connector's.
+        tap: receives the events; a refusal by the venue ends it.
+        capture: receives the raw frames.
+
+    Raises:
+        ConfigError: something that was asked for does not exist.
+        VenueUnreachable: the venue's list of instruments cannot be had.
+
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        venues = await stack.enter_async_context(open_venues(wish.where))
+        market = find_market(wish.venue, wish.market, venues)
+        client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
+        listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
+        instruments = Directory(market, listed).find(wish.symbols)
+
+        def refused(_: Sequence[Subscription], error: VenueError) -> None:
+            tap.fail(VenueRejected(market.venue, error.code, error.reason))
+
+        metrics = FeedMetrics(market.venue, market.market)
+        feed = MarketFeed(
+            market, feed_settings(settings), tap, metrics, clock, client, refused=refused, capture=capture
+        )
+        feed.add(subscriptions_of(instruments, wish.channels, wish.interval))
+        async with beside(feed.run()):
+            yield feed

@@ -1,0 +1,72 @@
+"""The command line as its users meet it: exit codes, and one clear line for every mistake."""
+
+import pytest
+import typer
+
+from heliograph import __version__
+from heliograph.cli.main import app, run
+from heliograph.errors import BusError
+
+COMMAND = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bogus"], "heliograph: No such command 'bogus'; accepted: demo, stream"),
+        (["config", "show", "--nope"], "heliograph: No such option: --nope; see heliograph config show --help"),
+        (["stream"], "heliograph: Missing argument"),
+        (["stream", "binance", "BTCUSDT", "--limit", "-1"], "heliograph: Invalid value for '--limit'"),
+        (["demo", "--duration", "soon"], "heliograph: Invalid value for '--duration'"),
+        (["stream", "bianance", "BTCUSDT"], "bianance"),
+        (["stream", "binance", "BTCUSDT"], "spot"),
+        (["stream", "binance", "BTCUSDT", "-m", "margin"], "spot"),
+        (["stream", "binance", "BTCUSDT", "-m", "spot", "-i", "7m"], "1m"),
+        (["stream", "binance", "BTCUSDT", "-m", "spot", "-c", "candels"], "candles"),
+        (["stream", "binance", "BTCUSDT", "-m", "spot", "-o", "xml"], "jsonl"),
+        (["stream", "binance", "BTCUSDT", "-m", "spot", "--endpoint", "ftp://x"], "http://"),
+        (["serve", "everything"], "gateway"),
+        (["serve", "feed", "binance:BTCUSDT"], "VENUE:MARKET:SYMBOL"),
+        (["simulate", "mtgox"], "binance"),
+        (["decode", "mtgox", "-"], "binance"),
+        (["capture", "binance", "BTCUSDT", "--market", "nope", "--file", "x.jsonl"], "spot"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_is_accepted_and_exit_code_2(
+    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(COMMAND, arguments) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(COMMAND, ["--version"]) == 0
+    assert capfd.readouterr().out == f"heliograph {__version__}\n"
+
+
+def test_every_command_has_help(capfd: pytest.CaptureFixture[str]) -> None:
+    for name in COMMAND.commands:  # type: ignore[attr-defined]
+        assert run(COMMAND, [name, "--help"]) == 0
+        assert "Usage: heliograph" in capfd.readouterr().out
+
+
+def test_called_with_nothing_the_help_is_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(COMMAND, []) == 2
+    assert "Commands:" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [(BusError("the server is away"), 1, "the server is away\n"), (KeyboardInterrupt(), 130, "")],
+)
+def test_what_fails_later_has_its_own_exit_code(
+    raised: BaseException, code: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def command(**_: object) -> int:
+        raise raised
+
+    assert run(command, []) == code
+    assert capfd.readouterr().err.endswith(said)
