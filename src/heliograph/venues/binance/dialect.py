@@ -112,7 +112,8 @@ class Session:
         """
         if self._dialect.market != "usdm":
             return True
-        public = stream.kind in ("depth", "partial", "bookTicker")
+        # That single trades are public is not documented, as the stream is not; it is where a client library asks.
+        public = stream.kind in ("depth", "partial", "bookTicker", "trade")
         return public if self.route in ("", "public") else self.route == "market" and not public
 
     def received(self, text: str) -> Reply:
@@ -275,6 +276,8 @@ class Dialect:
                 "T": _time(stream, item.time_ns),
                 "m": not item.taker_buys,
             }
+            if self.market == "usdm":  # `nq` leaves out retail price improvement orders, of which there are none here.
+                event |= {"nq": event["q"], "st": 1}
             yield event | {"M": True} if self.market == "spot" else event
 
     def _trades(self, stream: Stream, from_ns: int, to_ns: int) -> Iterable[dict[str, object]]:
@@ -384,10 +387,8 @@ class Dialect:
                 yield {"lastUpdateId": book.update_id, "bids": self.levels(bids), "asks": self.levels(asks)}
                 return
         event = self._head(stream, "depthUpdate", to_ns)
-        if self.market == "coinm":
-            event["ps"] = self.listing(stream.symbol).pair
         if self.market != "spot":
-            event["T"] = _time(stream, change.time_ns)
+            event |= {"ps": self.listing(stream.symbol).pair, "T": _time(stream, change.time_ns)}
         event |= {"U": change.first_id, "u": change.last_id}
         if self.market != "spot":
             event["pu"] = change.previous_id

@@ -223,7 +223,9 @@ class Rest:
             "time": fill.time_ns // NS_PER_MS,
             "isBuyerMaker": not fill.taker_buys,
         }
-        return row | {"isBestMatch": True} if self._spot else row
+        if self._spot:
+            return row | {"isBestMatch": True}
+        return row if self._inverse else row | {"isRPITrade": False}
 
     def _aggregates(self, query: Query, now_ns: int) -> tuple[object, int]:
         symbol = self._symbol(query)
@@ -252,7 +254,9 @@ class Rest:
             "T": item.time_ns // NS_PER_MS,
             "m": not item.taker_buys,
         }
-        return row | {"M": True} if self._spot else row
+        if self._spot:
+            return row | {"M": True}
+        return row if self._inverse else row | {"nq": row["q"]}
 
     def _each(
         self, query: Query, one: Callable[[str], dict[str, object]], single: int, every: int
