@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from heliograph import app, config
-from heliograph.cli.wish import Wish, open_wish, subscriptions_of
+from heliograph.cli.wish import Wish, check, open_wish
 from heliograph.config import ConnectorSettings
 from heliograph.errors import ConfigError
 from heliograph.marketdata.capture import Writer
@@ -31,7 +31,7 @@ def capture(wish: Wish, file: Path, duration_s: float | None) -> int:
         ConfigError: something that was asked for does not exist, or the file cannot be written.
 
     """
-    subscriptions_of([], wish.channels, wish.interval)
+    check(wish)
     settings = config.load(ConnectorSettings)
     app.configure_logging(settings.log_level)
     return app.run_loop(_capture(wish, settings, file, duration_s))

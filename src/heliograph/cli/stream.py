@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heliograph import app, config
-from heliograph.cli.wish import Wish, open_wish, subscriptions_of
+from heliograph.cli.wish import Wish, check, open_wish
 from heliograph.clock import NS_PER_S
 from heliograph.config import ConnectorSettings
 from heliograph.errors import ConfigError
@@ -40,7 +40,7 @@ def stream(wish: Wish, limit: int, output: str) -> int:
     """
     if output not in OUTPUTS:
         raise ConfigError(f"unknown output {output!r}", OUTPUTS)
-    subscriptions_of([], wish.channels, wish.interval)
+    check(wish)
     settings = config.load(ConnectorSettings)
     app.configure_logging(settings.log_level)
     return app.run_loop(_stream(wish, settings, limit, output))

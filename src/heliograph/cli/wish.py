@@ -19,6 +19,7 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
+from heliograph.venues import VENUES
 from heliograph.venues.contract import Subscription, VenueError
 
 
@@ -33,6 +34,17 @@ class Wish(msgspec.Struct, frozen=True):
     where: Where
     valkey_url: str | None = None
     """Where to publish as well."""
+
+
+def check(wish: Wish) -> None:
+    """Refuse what cannot be supplied before anything is opened or written.
+
+    Raises:
+        ConfigError: a venue, market, channel or interval that there is not.
+
+    """
+    find_market(wish.venue, wish.market, VENUES)
+    subscriptions_of([], wish.channels, wish.interval)
 
 
 def subscriptions_of(instruments: Sequence[Instrument], channels: Sequence[str], interval: str) -> list[Subscription]:
