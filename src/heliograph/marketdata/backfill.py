@@ -20,7 +20,7 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
-from heliograph.model.market import Candle, Channel, Gap
+from heliograph.model.market import Candle, Channel, Gap, Source
 from heliograph.venues.contract import CandlePage
 
 FINALS_REMEMBERED: Final = 4
@@ -131,6 +131,7 @@ class CandleTrack:
         self._asked: CandlePage | None = None
         self._refresh_ns: int | None = None
         self._interrupted = False
+        self._refilled = False  # whether the answer to what was asked has told anything new
 
     @property
     def expected_ns(self) -> int | None:
@@ -216,13 +217,11 @@ class CandleTrack:
                 self._hole.count(self._metrics)
                 self._hole.deadline_ns = None
                 from_ns = self._shorten(expected_ns, limit_ns, received_ns, out)
-                self._asked = CandlePage(self.instrument, self.interval, from_ns, _open_before(self.interval, limit_ns))
-                return self._asked
+                return self._ask(from_ns, _open_before(self.interval, limit_ns))
             self._hole.close(self._metrics, filled=True)
         if refresh_ns is not None and refresh_ns <= now_ns:
             self._refresh_ns = None
-            self._asked = CandlePage(self.instrument, self.interval, self._refresh_from(received_ns), None)
-            return self._asked
+            return self._ask(self._refresh_from(received_ns), None)
         return None
 
     def answered(self, page: CandlePage, now_ns: int, received_ns: int, out: list[Event]) -> None:
@@ -232,6 +231,8 @@ class CandleTrack:
         self._asked = None
         expected_ns = self._expected_ns
         if page.to_ns is None or expected_ns is None or expected_ns > page.to_ns:
+            if self._refilled:
+                self._hole.count(self._metrics)
             self._settle(now_ns)
             return
         if expected_ns > page.from_ns:
@@ -247,6 +248,11 @@ class CandleTrack:
             self._settle(now_ns)
         else:
             self._missed(reason, now_ns, received_ns, out)
+
+    def _ask(self, from_ns: int, to_ns: int | None) -> CandlePage:
+        self._refilled = False
+        self._asked = CandlePage(self.instrument, self.interval, from_ns, to_ns)
+        return self._asked
 
     def _advanced(self, open_ns: int, now_ns: int) -> None:
         self._refresh_ns = None
@@ -266,6 +272,8 @@ class CandleTrack:
     def _deliver(self, candle: Candle, out: list[Event]) -> None:
         out.append(candle)
         self._finals.append(candle)
+        if candle.source is Source.REST:
+            self._refilled = True
         self._expected_ns = self.interval.next_open(candle.open_ns)
 
     def _release(self, out: list[Event]) -> None:

@@ -49,15 +49,13 @@ class Pipeline:
         self._tickers: dict[InstrumentId, TickerFold] = {}
         self._books: dict[InstrumentId, BookFold] = {}
 
-    def want(
-        self, subscription: Subscription, last_closed_ns: int | None = None, last_trade: int | None = None
-    ) -> None:
+    def want(self, subscription: Subscription, mark: int | None = None) -> None:
         """Let a stream's events through from now on.
 
         Args:
             subscription: the stream; one that is wanted already is left as it is.
-            last_closed_ns: the open time of the newest closed candle that the consumer has, in nanoseconds.
-            last_trade: the sequence of the newest trade that the consumer has.
+            mark: up to where the consumer has it: the open time of the newest closed candle in nanoseconds, or the
+                sequence of the newest trade. None: whatever comes first is the beginning.
 
         """
         instrument = subscription.instrument
@@ -67,12 +65,12 @@ class Pipeline:
                 assert interval is not None
                 if (instrument.id, interval) not in self._candles:
                     self._candles[instrument.id, interval] = CandleTrack(
-                        instrument, interval, self._candle_patience, self._metrics, last_closed_ns
+                        instrument, interval, self._candle_patience, self._metrics, mark
                     )
             case Channel.TRADES:
                 if instrument.id not in self._trades:
                     self._trades[instrument.id] = TradeTrack(
-                        instrument, self._trade_patience, self._window, self._metrics, last_trade
+                        instrument, self._trade_patience, self._window, self._metrics, mark
                     )
             case Channel.TICKER:
                 self._tickers.setdefault(instrument.id, TickerFold(instrument))
