@@ -74,9 +74,6 @@ def feed_settings(connector: ConnectorSettings) -> FeedSettings:
     return FeedSettings(
         inactivity_s=connector.inactivity_timeout,
         reconnect_delay_s=connector.reconnect_delay,
-        rest_timeout_s=connector.rest_timeout,
-        rest_connections_idle_max=connector.rest_pool_connections,
-        rest_connections_max=connector.rest_pool_maxsize,
         ping_interval_s=connector.ws_ping_interval,
         ping_timeout_s=connector.ws_ping_timeout,
         symbols_per_socket_max=connector.max_symbol_per_ws,
@@ -92,7 +89,11 @@ def feed_settings(connector: ConnectorSettings) -> FeedSettings:
 
 def rest_settings(connector: ConnectorSettings) -> rest.Settings:
     """Return what the connector's settings mean to REST."""
-    return rest.Settings(connections_per_host_max=connector.rest_pool_maxsize, timeout_s=connector.rest_timeout)
+    return rest.Settings(
+        connections_per_host_max=connector.rest_pool_connections,
+        connections_max=connector.rest_pool_maxsize,
+        timeout_s=connector.rest_timeout,
+    )
 
 
 def client_limits(connector: ConnectorSettings) -> Limits:

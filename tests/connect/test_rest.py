@@ -116,6 +116,28 @@ async def test_connections_are_reused_and_no_more_than_the_pool_holds_are_made()
         assert len(desk.peers) == 4
 
 
+async def test_all_hosts_together_get_no_more_connections_than_the_pool_holds() -> None:
+    under_way: list[int] = [0]
+
+    async def slow(_: web.BaseRequest) -> web.StreamResponse:
+        under_way.append(under_way[-1] + 1)
+        await asyncio.sleep(0.01)
+        under_way.append(under_way[-1] - 1)
+        return web.Response(body=b"x")
+
+    async with (
+        serving(slow) as (venue, desk),
+        serving(slow) as (other, other_desk),
+        client(connections_per_host_max=4, connections_max=5) as rest,
+    ):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(rest.get(venue, request()))
+                group.create_task(rest.get(other, request()))
+        assert (len(desk.asked), len(other_desk.asked)) == (20, 20)
+    assert max(under_way) == 5
+
+
 async def test_waiting_for_a_turn_does_not_count_against_the_request() -> None:
     async def slow(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0.1)

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     connections_per_host_max: int = 10
     """Requests under way to one host at most, each on its own connection; others wait their turn."""
+    connections_max: int = 20
+    """Requests under way to all hosts at most."""
     idle_s_max: float = 30.0
     """How long an unused connection is kept."""
     timeout_s: float = 10.0
@@ -55,13 +57,14 @@ class Client:
         self._ssl_context = ssl_context
         self._session: aiohttp.ClientSession | None = None
         self._turns: dict[str, asyncio.Semaphore] = {}
+        self._turns_of_all = asyncio.Semaphore(settings.connections_max)
         self._weights: dict[tuple[str, str], Window] = {}
 
     async def __aenter__(self) -> Self:
         """Open the pool; connections are made as they are needed."""
         settings = self._settings
         connector = aiohttp.TCPConnector(
-            limit=0,
+            limit=settings.connections_max,
             limit_per_host=settings.connections_per_host_max,
             keepalive_timeout=settings.idle_s_max,
             ssl=self._ssl_context or True,
@@ -104,7 +107,7 @@ class Client:
         if session is None:
             raise RuntimeError("a REST client is used inside its `async with`")
         weight = self.weight(market)
-        async with self._turn(market):
+        async with self._turn(market), self._turns_of_all:
             await acquire(weight, request.weight)
             try:
                 async with session.get(

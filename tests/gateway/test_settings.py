@@ -1,0 +1,72 @@
+"""Each setting has an effect of its own, and stands in `.env.example`."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from heliograph.app import at_endpoint, client_limits, feed_settings, rest_settings
+from heliograph.config import ConnectorSettings, load
+from heliograph.errors import ConfigError
+from heliograph.model.instrument import VenueId
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+HEAD = "# The OHLCV connector's settings, each with its default. Copy to .env and change what you need.\n"
+
+ELSEWHERE = {
+    "log_level": "configure_logging in connector-cli",
+    "wss_log_level": "configure_logging in connector-wss",
+    "wss_host": "open_gateway",
+    "wss_port": "open_gateway",
+    "wss_health_check_port": "open_gateway",
+    "wss_health_check_enabled": "open_gateway",
+}
+CHANGED = {"log_level": "DEBUG", "wss_log_level": "DEBUG", "wss_host": "::1"}
+
+
+def example() -> str:
+    lines = [HEAD]
+    for name, field in ConnectorSettings.model_fields.items():
+        value = field.default if not isinstance(field.default, bool) else str(field.default).lower()
+        lines.append(f"# {field.description}.\nCONNECTOR_{name.upper()}={value}\n")
+    return "\n".join(lines)
+
+
+def test_the_example_file_is_the_settings() -> None:
+    assert EXAMPLE.read_text() == example()
+
+
+def test_the_example_file_read_back_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(EXAMPLE.read_text())
+    read = load(ConnectorSettings)
+    (tmp_path / ".env").unlink()
+    assert read == load(ConnectorSettings)
+
+
+@pytest.mark.parametrize("name", [n for n in ConnectorSettings.model_fields if n not in ELSEWHERE])
+def test_every_variable_changes_what_runs(name: str) -> None:
+    """Those not tried here are where `ELSEWHERE` says, and are tried with the programs."""
+
+    def effects(settings: ConnectorSettings) -> tuple[msgspec.Struct, ...]:
+        return feed_settings(settings), rest_settings(settings), client_limits(settings)
+
+    default = getattr(ConnectorSettings.model_construct(), name)
+    assert effects(ConnectorSettings.model_construct(**{name: default + 1})) != effects(
+        ConnectorSettings.model_construct()
+    )
+
+
+def test_an_endpoint_moves_every_market_and_keeps_the_rest() -> None:
+    moved = at_endpoint("http://127.0.0.1:9000/")[VenueId("binance")]
+    assert {(m.socket_url, m.rest_url) for m in moved.markets.values()} == {
+        ("ws://127.0.0.1:9000", "http://127.0.0.1:9000")
+    }
+    secure = at_endpoint("https://example.test")[VenueId("binance")]
+    assert {m.socket_url for m in secure.markets.values()} == {"wss://example.test"}
+
+
+@pytest.mark.parametrize("endpoint", ["", "x", "ftp://x", "http://", "http://a b"])
+def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigError, match="not an endpoint"):
+        at_endpoint(endpoint)
