@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
@@ -170,6 +171,31 @@ async def test_a_ping_gets_its_payload_back(sim: SimulatedBinance, http: aiohttp
         await ws.ping(b"hello")
         pong = await ws.receive(timeout=10)
     assert (pong.type, pong.data) == (aiohttp.WSMsgType.PONG, b"hello")
+
+
+async def test_a_client_that_does_not_answer_pings_is_cut_and_one_that_does_is_not(
+    sim: SimulatedBinance, http: aiohttp.ClientSession
+) -> None:
+    dialect = sim.listeners["spot"]._dialect
+    dialect.manners = msgspec.structs.replace(dialect.manners, ping_s=0.2, pong_s=1.5)
+    async with (
+        http.ws_connect(socket_url(sim) + "/ws", autoping=False) as mute,
+        http.ws_connect(socket_url(sim) + "/ws", autoping=False) as polite,
+    ):
+
+        async def answer() -> None:
+            message = await polite.receive(timeout=10)
+            assert message.type is aiohttp.WSMsgType.PING
+            await polite.pong(message.data)
+
+        async def cut() -> None:
+            assert (await ended(mute)).type is aiohttp.WSMsgType.CLOSED
+
+        cutting = asyncio.create_task(cut())
+        while not cutting.done():
+            await answer()
+        await cutting
+        await answer()
 
 
 async def test_weight_is_counted_and_too_much_of_it_refused_then_banned(

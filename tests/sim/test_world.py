@@ -188,3 +188,15 @@ def test_a_thousand_symbols_are_listed_at_once_and_none_is_named_twice() -> None
     assert [len(world.markets[MarketId(name)].listings) for name in ("spot", "usdm", "coinm")] == [1000, 1001, 1001]
     with pytest.raises(ConfigError, match="1 to 1000"):
         World(1, 1001, EPOCH_NS)
+
+
+@pytest.mark.parametrize(("market", "symbol"), [("spot", "BTCUSDT"), ("coinm", "ETHUSD_PERP")])
+def test_an_instant_of_a_trade_belongs_to_what_begins_with_it(market: str, symbol: str) -> None:
+    scene = scene_of(market)
+    fills = scene.fills(symbol, EPOCH_NS, EPOCH_NS + 120 * NS_PER_S)
+    later_ns = fills[-1].time_ns + 1
+    for fill in fills:
+        others = [other for other in fills if other.time_ns == fill.time_ns]
+        assert scene.bar(symbol, fill.time_ns, later_ns, later_ns).first_fill == others[0].id
+        assert scene.bar(symbol, EPOCH_NS + 1, fill.time_ns, later_ns).last_fill in (others[0].id - 1, -1)
+        assert scene.bar(symbol, EPOCH_NS + 1, later_ns, fill.time_ns).last_fill == others[-1].id
