@@ -145,7 +145,7 @@ async def test_a_lost_reply_doubles_nothing(any_server: Server) -> None:
             proxy.cut()
             await publisher.flush()
         assert publisher.resent >= publisher.settled_by_id == 1000
-        assert publisher.reconnects == 10
+        assert (publisher.reconnects, publisher.refused_ids) == (10, 0)
     assert await written(any_server.url, stream.key) == numbered(1000)
 
 
@@ -173,7 +173,7 @@ async def test_a_write_refused_before_its_reply_was_lost_is_written_all_the_same
         await proxy.swallowed.wait()
         proxy.cut()
         await publisher.flush()
-        assert (publisher.settled_by_id, publisher.acknowledged) == (0, 3)
+        assert (publisher.settled_by_id, publisher.refused_ids, publisher.acknowledged) == (0, 0, 3)
     assert await written(any_server.url, stream.key) == [b"theirs", b"1", b"2", b"3"]
 
 
@@ -374,6 +374,27 @@ async def test_a_wrong_password_is_said_at_once_and_never_shown(valkey: Server) 
     assert "secret" not in str(caught.value)
     async with Publisher(valkey.url, username="bus", password="secret-1") as publisher:
         publisher.append(await publisher.open_stream("test:A:trades"), b"1")
+
+
+async def test_the_documented_rights_are_enough(any_server: Server) -> None:
+    rights = "+hello +client|setname +ping +multi +exec +xadd +xtrim +xlen +xrange +xinfo|stream ~test:* ~feed:*"
+    async with connect(any_server.url) as client:
+        await client.execute_command("ACL", "SETUSER", "bus", "on", ">p", "resetkeys", "-@all", *rights.split())
+    async with (
+        Proxy(any_server.port) as proxy,
+        Publisher(proxy.url, username="bus", password="p", backoff_max_s=0.02) as publisher,
+    ):
+        feed = await publisher.open_stream(FEED, maxlen=5000)
+        stream = await publisher.open_stream("test:A:trades", maxlen=5000, merged=feed)
+        for round_number in range(3):
+            publisher.append_many([stream] * 300, numbered(300, 300 * round_number))
+            proxy.swallow = True
+            await proxy.swallowed.wait()
+            proxy.cut()
+            await publisher.flush()
+        assert publisher.settled_by_id > 900  # What had been acknowledged was written again as well.
+        assert publisher.acknowledged == 900
+    assert await written(any_server.url, stream.key) == await written(any_server.url, FEED) == numbered(900)
 
 
 async def test_no_server_is_an_error_within_the_time_given() -> None:

@@ -31,7 +31,7 @@ class Stream:
 
     """
 
-    __slots__ = ("_until_trim", "ahead", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "trim_head")
+    __slots__ = ("ahead", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "trim_head", "until_trim")
 
     def __init__(self, key: str, maxlen: int | None, merged: "Stream | None") -> None:
         name = key.encode()
@@ -43,17 +43,10 @@ class Stream:
         self.head = resp.CRLF + resp.prefix(5, b"XADD", name)
         bound = () if maxlen is None else (b"MAXLEN", b"~", b"%d" % maxlen)
         self.trim_head = resp.CRLF + resp.prefix(5 + len(bound), b"XADD", name, *bound)
-        self._until_trim = 0
+        self.until_trim = 0
+        """How many more entries go without the bound."""
         self.feed_head = b"" if merged is None else resp.CRLF + resp.prefix(7, b"XADD", merged.key.encode())
         self.feed_middle = resp.bulk(b"key") + resp.bulk(name)
-
-    def next_head(self) -> bytes:
-        """Return the start of the next XADD, with the bound in every so many."""
-        if self._until_trim:
-            self._until_trim -= 1
-            return self.head
-        self._until_trim = TRIM_EVERY - 1
-        return self.trim_head
 
     def trim(self) -> bytes:
         """Return the command that trims the stream to its bound, or nothing where it has none."""
@@ -178,12 +171,11 @@ class Batch:
         for stream, data, entry_id in zip(self.streams, self.datas, bulk_ids(self.first_id, count), strict=True):
             size = len(data)
             header = _DATA_HEADERS[size] if size < 4096 else b"$4\r\ndata\r\n$%d\r\n" % size
-            # The same as `Stream.next_head`, without the call.
-            if stream._until_trim:
-                stream._until_trim -= 1
+            if stream.until_trim:
+                stream.until_trim -= 1
                 head = stream.head
             else:
-                stream._until_trim = TRIM_EVERY - 1
+                stream.until_trim = TRIM_EVERY - 1
                 head = stream.trim_head
             if stream.merged is None:
                 parts += (head, entry_id, header, data)

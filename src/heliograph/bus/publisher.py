@@ -21,7 +21,7 @@ from typing import Final, Self
 
 from heliograph.bus import resp
 from heliograph.bus.connection import Endpoint, parse_url, refusal
-from heliograph.bus.entries import Batch, Half, Stream, refusals, weigh
+from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, Batch, Half, Stream, refusals, weigh
 from heliograph.bus.ids import EntryId, IdSource
 from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s, run_id
 from heliograph.bus.presence import missing
@@ -54,6 +54,9 @@ class Publisher:
     `refused_ids` (XADDs refused at first sight, which get a new id), `failed` (XADDs that can never succeed, such as on
     a key of another type, and are given up). `last_error` says what went wrong last.
 
+    The user needs the rights `+hello +client|setname +ping +multi +exec +xadd +xtrim +xlen +xrange +xinfo|stream` on
+    its streams; without `+info` every reconnect counts as one to a restarted server, which costs some repetition.
+
     Args:
         url: the server, as `redis://`, `rediss://` or `unix://`.
         username: used where the URL has none.
@@ -81,6 +84,8 @@ class Publisher:
     _full = False
     _cut_entries = 0
     _cut_bytes = 0
+    _weighed = 0
+    _open_bytes = 0
     _untrimmed = 0
     _attempt = 0
     _run_number = 0
@@ -145,7 +150,10 @@ class Publisher:
     @property
     def pending_bytes(self) -> int:
         """What is not acknowledged yet, in bytes, with our own overhead for it."""
-        return self._cut_bytes + sum(map(len, self._datas))
+        if fresh := self._datas[self._weighed :]:
+            self._weighed += len(fresh)
+            self._open_bytes += sum(map(len, fresh)) + ENTRY_OVERHEAD_BYTES * len(fresh)
+        return self._cut_bytes + self._open_bytes
 
     @property
     def retained_bytes(self) -> int:
@@ -170,7 +178,7 @@ class Publisher:
     @property
     def writable(self) -> bool:
         """Whether more should be appended. Once false, it stays so until half of what is pending is acknowledged."""
-        if not self._full and self._cut_bytes >= self._high_bytes:
+        if not self._full and self.pending_bytes >= self._high_bytes:
             self._full = True
         return not self._full
 
@@ -306,6 +314,7 @@ class Publisher:
         else:
             batch = Batch(self._streams[:BATCH_ENTRIES], self._datas[:BATCH_ENTRIES])
             del self._streams[:BATCH_ENTRIES], self._datas[:BATCH_ENTRIES]
+        self._weighed = self._open_bytes = 0
         self._cut_entries += batch.entries
         self._cut_bytes += batch.size
         return batch
@@ -515,13 +524,13 @@ class Publisher:
     async def _linked_within(self, timeout_s: float) -> Link:
         try:
             async with asyncio.timeout(timeout_s):
-                await self._linked.wait()
+                while self._link is None:
+                    await self._linked.wait()
+                    if self._fatal is not None:
+                        raise self._fatal
+                return self._link
         except TimeoutError:
             raise BusError(self.last_error or f"{self._endpoint}: no answer within {timeout_s:g} s") from None
-        if self._fatal is not None:
-            raise self._fatal
-        assert self._link is not None
-        return self._link
 
     async def _ask(self, question: Callable[[Link], Awaitable[EntryId]]) -> EntryId:
         """Ask the server, over as many connections as it takes within the time of one attempt to connect."""
