@@ -130,9 +130,31 @@ def test_a_closed_bar_is_said_once_before_the_live_one() -> None:
     minute_ns = 60 * NS_PER_S
     start_ns = EPOCH_NS // minute_ns * minute_ns
     frames = [json.loads(frame) for frame in dialect.frames(stream, start_ns + 1, start_ns + 3 * minute_ns + NS_PER_S)]
-    assert [frame["k"]["x"] for frame in frames] == [True, True, True, False]
-    assert [frame["k"]["t"] for frame in frames] == [start_ns // NS_PER_MS + 60_000 * n for n in range(4)]
+    assert [frame["k"]["x"] for frame in frames] == [True, True, True, True, False]
+    assert [frame["k"]["t"] for frame in frames] == [start_ns // NS_PER_MS + 60_000 * n for n in range(-1, 4)]
     assert frames[0]["k"]["T"] == frames[1]["k"]["t"] - 1
+
+
+@pytest.mark.parametrize(("market", "late_ms"), [("spot", 0), ("usdm", 1000)])
+def test_bars_are_said_to_be_closed_exactly_once_however_the_time_is_cut(market: str, late_ms: int) -> None:
+    """USD-M says so a second after the end, and is silent about the next bar until then."""
+    dialect = dialect_of(market)
+    stream = dialect.stream("btcusdt@kline_1m", micros=False)
+    assert stream is not None
+    at_ns = EPOCH_NS
+    said: list[tuple[int, bool, int]] = []
+    for step_ms in [100, 250, 700, 1300, 2000, 61_000] * 12:
+        until_ns = at_ns + step_ms * NS_PER_MS
+        for frame in dialect.frames(stream, at_ns, until_ns):
+            event = json.loads(frame)
+            said.append((event["k"]["t"], event["k"]["x"], event["E"]))
+        at_ns = until_ns
+    assert [opened for opened, _, _ in said] == sorted(opened for opened, _, _ in said)
+    closed = [opened for opened, is_closed, _ in said if is_closed]
+    assert closed == list(range(closed[0], closed[-1] + 1, 60_000))
+    assert len(closed) >= 12
+    for opened, is_closed, said_ms in said:
+        assert said_ms >= opened + 60_000 + late_ms if is_closed else said_ms < opened + 60_000
 
 
 def test_microseconds_are_asked_for_in_the_url() -> None:

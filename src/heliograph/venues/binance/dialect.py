@@ -24,6 +24,9 @@ _encode: Final = msgspec.json.Encoder().encode
 _DAY_NS: Final = 86_400 * NS_PER_S
 _HOLD_NS: Final = 8 * 3600 * NS_PER_S  # Funding is paid every eight hours.
 
+CLOSE_LATE_NS: Final = NS_PER_S
+"""How long after its end a futures bar is said to be closed; recordings show 0.8 s and 2.0 s."""
+
 INTERVALS: Final = tuple(i for i in Interval if i not in (Interval.S10, Interval.D2, Interval.MO3))
 
 _NAME: Final = re.compile(r"[!\w]+(@[\w+:]+)*", re.ASCII)
@@ -295,10 +298,13 @@ class Dialect:
     def _klines(self, stream: Stream, from_ns: int, to_ns: int) -> Iterable[dict[str, object]]:
         interval = stream.interval
         assert interval is not None  # A stream of klines is made with its interval.
-        open_ns = interval.open_of(from_ns)
-        while (end_ns := interval.next_open(open_ns)) <= to_ns:
+        late_ns = 0 if self.market == "spot" else CLOSE_LATE_NS
+        open_ns = interval.open_of(from_ns - late_ns)
+        while (end_ns := interval.next_open(open_ns)) + late_ns <= to_ns:
             yield self._kline(stream, self.scene.bar(stream.symbol, open_ns, end_ns, end_ns - 1), to_ns, closed=True)
             open_ns = end_ns
+        if end_ns <= to_ns:  # The next bar is not spoken of before this one's end has been said.
+            return
         moved = self.market == "spot" or (
             self.scene.last_ids(stream.symbol, from_ns) != self.scene.last_ids(stream.symbol, to_ns)
         )
