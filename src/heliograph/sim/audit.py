@@ -1,0 +1,85 @@
+"""What a reader was told, held against what truly happened."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Self
+
+import msgspec
+
+from heliograph.model.market import Candle, Trade
+from heliograph.venues.scene import Aggregate, Bar
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How a record differs from the truth; all zero is a faithful record."""
+
+    expected: int = 0
+    """What truly happened, in the range that was held against the record."""
+    lost: int = 0
+    """What happened and is not in the record."""
+    doubled: int = 0
+    """What the record has more than once."""
+    invented: int = 0
+    """What is in the record, in that range, and never happened."""
+    wrong: int = 0
+    """What is in the record with other figures than it happened with."""
+    disordered: int = 0
+    """What stands in the record after something later."""
+
+    @property
+    def faithful(self) -> bool:
+        """Whether nothing is lost, doubled, invented, wrong or out of order."""
+        return not (self.lost or self.doubled or self.invented or self.wrong or self.disordered)
+
+    def __add__(self, other: Self) -> "Verdict":
+        return Verdict(*(mine + theirs for mine, theirs in zip(self._all(), other._all(), strict=True)))
+
+    def _all(self) -> tuple[int, ...]:
+        return msgspec.structs.astuple(self)
+
+
+def audit_candles(truth: Sequence[Bar], told: Iterable[Candle]) -> Verdict:
+    """Hold one instrument's closed candles of one interval against the bars that truly closed.
+
+    Args:
+        truth: the bars of the range to check, in order.
+        told: the record, in its order; open candles, and what lies outside the range, are passed over.
+
+    """
+    if not truth:
+        return Verdict()
+    begin_ns, end_ns = truth[0].open_ns, truth[-1].end_ns
+    closed = [c for c in told if c.closed and begin_ns <= c.open_ns < end_ns]
+    return _verdict(
+        {bar.open_ns: (bar.open, bar.high, bar.low, bar.close, bar.fills) for bar in truth},
+        [(c.open_ns, (c.open, c.high, c.low, c.close, c.trade_count)) for c in closed],
+    )
+
+
+def audit_trades(truth: Sequence[Aggregate], told: Iterable[Trade]) -> Verdict:
+    """Hold one instrument's trades against those that truly happened.
+
+    Args:
+        truth: the trades of the range to check, in order.
+        told: the record, in its order; what lies outside the range is passed over.
+
+    """
+    if not truth:
+        return Verdict()
+    begin, end = truth[0].id, truth[-1].id
+    inside = [
+        (t.sequence, (t.price, t.quantity)) for t in told if t.sequence is not None and begin <= t.sequence <= end
+    ]
+    return _verdict({trade.id: (trade.price, trade.quantity) for trade in truth}, inside)
+
+
+def _verdict(truth: dict[int, Hashable], told: Sequence[tuple[int, Hashable]]) -> Verdict:
+    counts = Counter(key for key, _ in told)
+    return Verdict(
+        expected=len(truth),
+        lost=sum(key not in counts for key in truth),
+        doubled=sum(count - 1 for count in counts.values()),
+        invented=sum(key not in truth for key in counts),
+        wrong=sum(key in truth and truth[key] != figures for key, figures in told),
+        disordered=sum(later < earlier for (earlier, _), (later, _) in zip(told, told[1:], strict=False)),
+    )

@@ -1,0 +1,65 @@
+"""The audit finds what it is there to find."""
+
+from decimal import Decimal
+
+import pytest
+
+from heliograph.model.instrument import SPOT, Instrument, VenueId
+from heliograph.model.interval import Interval
+from heliograph.model.market import Candle, Side, Trade, TradeCause
+from heliograph.sim.audit import Verdict, audit_candles, audit_trades
+from heliograph.venues.scene import Aggregate, Bar
+
+BITCOIN = Instrument(VenueId("binance"), SPOT, "BTCUSDT")
+ONE = Decimal(1)
+MINUTE_NS = 60 * 10**9
+
+
+def bar(number: int) -> Bar:
+    return Bar(number * MINUTE_NS, (number + 1) * MINUTE_NS, ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE, 1, 1, 1)
+
+
+def candle(number: int, close: Decimal = ONE, *, closed: bool = True) -> Candle:
+    open_ns = number * MINUTE_NS
+    return Candle(
+        BITCOIN, Interval.M1, open_ns, open_ns + MINUTE_NS, ONE, ONE, ONE, close, ONE, ONE, None, 1, closed, None, 0
+    )
+
+
+def aggregate(number: int) -> Aggregate:
+    return Aggregate(number, number, number, ONE, ONE, number, taker_buys=True)
+
+
+def trade(number: int, quantity: Decimal = ONE) -> Trade:
+    return Trade(BITCOIN, str(number), number, ONE, quantity, Side.BUY, TradeCause.MARKET, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ([1, 2, 3], Verdict(expected=3)),
+        ([1, 3], Verdict(expected=3, lost=1)),
+        ([1, 2, 2, 3], Verdict(expected=3, doubled=1)),
+        ([1, 3, 2], Verdict(expected=3, disordered=1)),
+        ([0, 1, 2, 3, 4], Verdict(expected=3)),
+        ([], Verdict(expected=3, lost=3)),
+    ],
+)
+def test_what_differs_is_counted(told: list[int], verdict: Verdict) -> None:
+    assert audit_candles([bar(1), bar(2), bar(3)], [candle(n) for n in told]) == verdict
+    assert audit_trades([aggregate(1), aggregate(2), aggregate(3)], [trade(n) for n in told]) == verdict
+    assert verdict.faithful == (verdict == Verdict(expected=3))
+
+
+def test_other_figures_are_wrong_and_open_candles_are_no_record() -> None:
+    assert audit_candles([bar(1)], [candle(1, Decimal(2))]) == Verdict(expected=1, wrong=1)
+    assert audit_candles([bar(1)], [candle(1, closed=False)]) == Verdict(expected=1, lost=1)
+    assert audit_trades([aggregate(1)], [trade(1, Decimal(2))]) == Verdict(expected=1, wrong=1)
+
+
+def test_what_never_happened_is_invented() -> None:
+    assert audit_candles([bar(1), bar(3)], [candle(1), candle(2), candle(3)]) == Verdict(expected=2, invented=1)
+
+
+def test_verdicts_add_up() -> None:
+    assert Verdict(3, 1) + Verdict(4, 0, 2) == Verdict(7, 1, 2)
