@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from typing import Self
 
 import msgspec
@@ -81,5 +82,5 @@ def _verdict(truth: dict[int, Hashable], told: Sequence[tuple[int, Hashable]]) -
         doubled=sum(count - 1 for count in counts.values()),
         invented=sum(key not in truth for key in counts),
         wrong=sum(key in truth and truth[key] != figures for key, figures in told),
-        disordered=sum(later < earlier for (earlier, _), (later, _) in zip(told, told[1:], strict=False)),
+        disordered=sum(later < earlier for (earlier, _), (later, _) in pairwise(told)),
     )

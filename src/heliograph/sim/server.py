@@ -89,7 +89,9 @@ class Listener:
         self._connected_s: deque[float] = deque()
         self._runner: web.ServerRunner | None = None
         self._site: web.SockSite | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.failure: BaseException | None = None
+        """What ended one of its own tasks, if anything did."""
 
     async def __aenter__(self) -> Self:
         server = web.Server(self._serve, access_log=None)
@@ -161,7 +163,14 @@ class Listener:
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A simulator that went quiet by a mistake of its own would pass for a fault of the venue.
+            self.failure = error
+            task.get_loop().call_exception_handler({"message": "the simulator failed", "exception": error})
 
     async def _publish(self) -> None:
         looked_s = 0.0
