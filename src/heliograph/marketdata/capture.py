@@ -3,7 +3,7 @@
 One JSON object a line: `{"t": seconds since the epoch, "dir": …, "url": …, "raw": "…"}`, compressed with Zstandard
 where the file's name ends in `.zst`. `dir` is `connect` (a socket was opened to `url`), `in` and `out` (a text frame),
 `http` (an answer; `raw` is its body). What was flushed stays readable if the process dies right after: lines are whole,
-and a compressed file is flushed in blocks that can be read without its end.
+and a compressed file is a row of frames, one a flush, that can be read without each other.
 """
 
 import enum
@@ -22,6 +22,7 @@ from heliograph.errors import ConfigError, DecodeError
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Longer lines are not read: the largest answers (lists of instruments) are some 10 MB."""
 BUFFER_BYTES_MAX: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
 _ZST: Final = ".zst"
 
 
@@ -80,14 +81,13 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self._compressor: zstandard.ZstdCompressionObj | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self.lines_written = 0
 
     def __enter__(self) -> Self:
-        if not self._path.name.endswith(_ZST):
-            _end_torn_line(self._path)
+        if self._path.exists():
+            (_cut_torn_frame if self._path.name.endswith(_ZST) else _end_torn_line)(self._path)
         self._file = self._path.open("ab")
         return self
 
@@ -96,9 +96,6 @@ class Writer:
     ) -> None:
         self.flush()
         assert self._file is not None
-        if self._compressor is not None:
-            self._file.write(self._compressor.flush())
-            self._compressor = None
         self._file.close()
         self._file = None
 
@@ -120,26 +117,47 @@ class Writer:
         self._pending.clear()
         self._pending_bytes = 0
         if self._path.name.endswith(_ZST):
-            if self._compressor is None:
-                self._compressor = zstandard.ZstdCompressor().compressobj()
-            data = self._compressor.compress(data) + self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            data = zstandard.compress(data)
         self._file.write(data)
         self._file.flush()
 
 
 def _end_torn_line(path: Path) -> None:
     """End the line that a death in the middle of writing has left open, lest the next one be lost with it."""
-    if path.exists() and path.stat().st_size:
+    if path.stat().st_size:
         with path.open("rb+") as file:
             file.seek(-1, io.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
 
 
+def _cut_torn_frame(path: Path) -> None:
+    """Cut off the frame that a death in the middle of writing has left open: what follows it could not be read."""
+    with path.open("rb+") as file:
+        whole = 0
+        for end, _ in _decompressed(file):
+            whole = end
+        file.truncate(whole)
+
+
+def _decompressed(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield what is in the frames of a file, each time with the end of the last whole frame so far."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    end = offset = 0
+    while data := file.read(_CHUNK_BYTES):
+        offset += len(data)
+        while data:
+            plain = frame.decompress(data)
+            data = b""
+            if frame.eof:
+                data = frame.unused_data
+                end = offset - len(data)
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            yield end, plain
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, compressed or not, with their numbers from 1, blank ones left out.
-
-    A compressed file that ends in the middle of a block yields the lines before it.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -148,16 +166,26 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     try:
         with path.open("rb") as file:
-            if path.name.endswith(_ZST):
-                decompressor = zstandard.ZstdDecompressor()
-                with decompressor.stream_reader(file, read_across_frames=True) as plain:
-                    yield from split_lines(io.BufferedReader(plain))
-            else:
-                yield from split_lines(file)
+            yield from _compressed_lines(file) if path.name.endswith(_ZST) else split_lines(file)
     except OSError as e:
         raise ConfigError(f"cannot read {path}: {e.strerror or e}") from e
     except zstandard.ZstdError as e:
         raise DecodeError(f"{path} is not a Zstandard file: {e}") from e
+
+
+def _compressed_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    rest = b""
+    number = 0
+    for _, plain in _decompressed(file):
+        *lines, rest = (rest + plain).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise DecodeError(f"line {number + len(lines) + 1} is longer than {LINE_BYTES_MAX} bytes")
+        for line in lines:
+            number += 1
+            if stripped := line.strip():
+                yield number, stripped
+    if stripped := rest.strip():
+        yield number + 1, stripped
 
 
 def split_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

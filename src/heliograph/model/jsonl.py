@@ -25,6 +25,9 @@ _KINDS: Final = {
     "Instrument": "instrument",
 }
 
+# What would clash with the line's own `kind`, and an instrument's id, which the events call `instrument`.
+_NAMES: Final = {"kind": "contract_kind", "id": "instrument"}
+
 
 def render(item: VenueEvent | Event | Instrument, *, received: bool = True) -> str:
     """Return one line of JSON, without its end: `kind`, `instrument`, then the fields in the order of their struct.
@@ -35,11 +38,8 @@ def render(item: VenueEvent | Event | Instrument, *, received: bool = True) -> s
 
     """
     row: dict[str, object] = {"kind": _KINDS[type(item).__name__]}
-    if isinstance(item, Instrument):
-        row["instrument"] = item.id
     for name in item.__struct_fields__:
-        row[name] = _plain(getattr(item, name))
-    row.pop("id", None)
+        row[_NAMES.get(name, name)] = _plain(getattr(item, name))
     if not received and "received_ns" in row:
         row["received_ns"] = None
     return msgspec.json.encode(row).decode()

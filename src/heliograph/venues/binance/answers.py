@@ -89,10 +89,9 @@ def read_answer(rules: Rules, url: str, body: bytes, received_ns: int) -> list[V
         pass
     else:
         return []
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
     try:
-        return _read(rules, parts.path.rstrip("/"), query, body, received_ns)
+        parts = urlsplit(url)
+        return _read(rules, parts.path.rstrip("/"), dict(parse_qsl(parts.query)), body, received_ns)
     except (*FAULTS, ConfigError) as e:
         raise DecodeError(f"{url[:200]}: {e}") from e
 

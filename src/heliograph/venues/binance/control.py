@@ -89,19 +89,22 @@ _HOSTS: Final = {"stream": SPOT, "data-stream": SPOT, "fstream": USDM, "dstream"
 
 def market_of(url: str | None, frame: bytes) -> MarketId | None:
     """Tell the market by the URL, or by what only one market's frames have; candles, for one, do not tell."""
-    if url is not None:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").partition(".")[0]
-        found = next((m for prefix, m in _PREFIXES.items() if parts.path.startswith(prefix)), None)
-        if found is not None or host in _HOSTS:
-            return found or _HOSTS[host]
     try:
+        told = None if url is None else _market_by_url(url)
+        if told is not None:
+            return told
         payloads = sort(frame)
         if isinstance(payloads, Answer) or not payloads:
             return None
         return _market_by_traits(payloads[0].kind, _decode_traits(payloads[0].data))
     except FAULTS:
         return None
+
+
+def _market_by_url(url: str) -> MarketId | None:
+    parts = urlsplit(url)
+    by_path = next((market for prefix, market in _PREFIXES.items() if parts.path.startswith(prefix)), None)
+    return by_path or _HOSTS.get((parts.hostname or "").partition(".")[0])
 
 
 def _market_by_traits(kind: str | None, raw: RawTraits) -> MarketId | None:

@@ -16,7 +16,10 @@ from heliograph.venues.contract import Connection, Subscription
 
 STREAMS_PER_MESSAGE_MAX: Final = 100
 MESSAGE_BYTES_MAX: Final = 4000
-"""A longer text frame has been answered with a disconnect (undocumented; clients keep below 4 KB)."""
+"""A message of more than 4088 bytes is never answered.
+
+Source: https://github.com/binance/binance-connector-rust/issues/27 (undocumented by the venue).
+"""
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -95,10 +98,11 @@ def messages(method: str, names: Iterable[str], first_id: int) -> list[bytes]:
     chunks: list[list[str]] = []
     size = MESSAGE_BYTES_MAX
     for name in names:
-        size += len(name.encode()) + 3
+        length = len(msgspec.json.encode(name)) + 1
+        size += length
         if size > MESSAGE_BYTES_MAX or len(chunks[-1]) == STREAMS_PER_MESSAGE_MAX:
             chunks.append([])
-            size = len(name.encode()) + 80  # The rest of the message around the names.
+            size = length + 80  # What is around the names.
         chunks[-1].append(name)
     return [
         msgspec.json.encode({"method": method, "params": chunk, "id": first_id + i}) for i, chunk in enumerate(chunks)
