@@ -1,5 +1,7 @@
 """The names of streams on the bus."""
 
+from typing import Final
+
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
@@ -9,29 +11,30 @@ from heliograph.model.market import Candle, Gap, Ticker, Trade
 FEED_DEMAND = "feed:demand"
 """Where gateways ask for instruments: the one key that a gateway may write."""
 
+_SUFFIXES: Final[dict[type, str]] = {
+    Ticker: "ticker",
+    Trade: "trades",
+    BookSnapshot: "orderbook",
+    BookDelta: "book_deltas",
+    Gap: "gaps",
+}
+
 
 def candles(instrument: Instrument, interval: Interval) -> str:
     """Return the stream of an instrument's candles of one interval."""
     return f"{instrument.exchange}:{instrument.pair}:candles_{interval.value}"
 
 
+def of_kind(instrument: Instrument, kind: type) -> str:
+    """Return the stream of an instrument's events of one kind, which is not `Candle`: those have one an interval."""
+    return f"{instrument.exchange}:{instrument.pair}:{_SUFFIXES[kind]}"
+
+
 def of_event(event: Event) -> str:
     """Return the stream that an event belongs on."""
-    instrument = event.instrument
-    prefix = f"{instrument.exchange}:{instrument.pair}:"
-    match event:
-        case Candle():
-            return f"{prefix}candles_{event.interval.value}"
-        case Ticker():
-            return f"{prefix}ticker"
-        case Trade():
-            return f"{prefix}trades"
-        case BookSnapshot():
-            return f"{prefix}orderbook"
-        case BookDelta():
-            return f"{prefix}book_deltas"
-        case Gap():
-            return f"{prefix}gaps"
+    if isinstance(event, Candle):
+        return candles(event.instrument, event.interval)
+    return of_kind(event.instrument, type(event))
 
 
 def merged_feed(venue: str, market: str, shard: int) -> str:

@@ -107,6 +107,12 @@ class Link(asyncio.Protocol):
         self._on_end()
 
     @property
+    def writable(self) -> bool:
+        """Whether a write makes sense: the connection stands and the socket keeps up."""
+        transport = self._transport
+        return self.lost is None and not self.paused and transport is not None and not transport.is_closing()
+
+    @property
     def waiting(self) -> bool:
         """Whether a reply is to come."""
         return bool(self._expected)

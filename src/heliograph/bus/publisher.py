@@ -20,8 +20,9 @@ from functools import partial
 from typing import Final, Self
 
 from heliograph.bus import resp
+from heliograph.bus.backlog import BATCH_ENTRIES, Backlog
 from heliograph.bus.connection import Endpoint, parse_url, refusal
-from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, Batch, Half, Stream, refusals, weigh
+from heliograph.bus.entries import Batch, Half, Stream, refusals, weigh
 from heliograph.bus.ids import EntryId, IdSource
 from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s, run_id
 from heliograph.bus.presence import missing
@@ -29,8 +30,6 @@ from heliograph.bus.retained import Retained
 from heliograph.clock import NS_PER_MS, Clock, SystemClock
 from heliograph.errors import BusError, ConfigError
 
-BATCH_ENTRIES: Final = 512
-"""Entries in one transaction at most: it holds the server for about a millisecond."""
 BATCHES_IN_FLIGHT: Final = 16
 TRIM_FEEDS_EVERY: Final = 256
 """Entries between two trims of the merged feeds."""
@@ -82,10 +81,6 @@ class Publisher:
 
     _scheduled = False
     _full = False
-    _cut_entries = 0
-    _cut_bytes = 0
-    _weighed = 0
-    _open_bytes = 0
     _untrimmed = 0
     _attempt = 0
     _run_number = 0
@@ -122,10 +117,8 @@ class Publisher:
         self._ahead: set[Stream] = set()
         self._ids = IdSource()
 
-        # Entries pass through these in order: open (this turn's), queued, in flight, then retained.
-        self._streams: list[Stream] = []
-        self._datas: list[bytes] = []
-        self._queue: deque[Batch] = deque()
+        # Entries pass through these in order.
+        self._backlog = Backlog()
         self._flight: deque[Batch] = deque()
         self._retained = Retained(retained_bytes_max)
         self._repairs: deque[tuple[list[Half], bool]] = deque()
@@ -145,15 +138,12 @@ class Publisher:
     @property
     def appended(self) -> int:
         """Entries taken from the caller so far."""
-        return self._cut_entries + len(self._datas)
+        return self._backlog.appended
 
     @property
     def pending_bytes(self) -> int:
         """What is not acknowledged yet, in bytes, with our own overhead for it."""
-        if fresh := self._datas[self._weighed :]:
-            self._weighed += len(fresh)
-            self._open_bytes += sum(map(len, fresh)) + ENTRY_OVERHEAD_BYTES * len(fresh)
-        return self._cut_bytes + self._open_bytes
+        return self._backlog.pending_bytes
 
     @property
     def retained_bytes(self) -> int:
@@ -243,10 +233,11 @@ class Publisher:
             BusError: four times `pending_bytes_max` is pending; whoever looks at `writable` never gets there.
 
         """
-        if len(self._datas) >= BATCH_ENTRIES:
-            self._cut()
-        self._streams.append(stream)
-        self._datas.append(data)
+        backlog = self._backlog
+        if len(backlog.datas) >= BATCH_ENTRIES:
+            self._batch_is_full()
+        backlog.streams.append(stream)
+        backlog.datas.append(data)
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn_ended)
@@ -258,10 +249,11 @@ class Publisher:
             BusError: as `append`.
 
         """
-        if len(self._datas) >= BATCH_ENTRIES:
-            self._cut()
-        self._streams += streams
-        self._datas += datas
+        backlog = self._backlog
+        if len(backlog.datas) >= BATCH_ENTRIES:
+            self._batch_is_full()
+        backlog.streams += streams
+        backlog.datas += datas
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn_ended)
@@ -281,14 +273,14 @@ class Publisher:
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
-            left = self._cut_entries + len(self._datas) - self.acknowledged
+            left = self.appended - self.acknowledged
             raise BusError(
                 f"{self._endpoint}: {left} entries were not acknowledged within {timeout_s:g} s"
                 f" ({self.last_error or 'no error'})"
             ) from None
 
     def _unsettled(self) -> bool:
-        return bool(self._datas or self._queue or self._flight or self._repairs)
+        return bool(self._backlog or self._flight or self._repairs)
 
     def _tell_if_settled(self) -> None:
         if not self._unsettled():
@@ -300,33 +292,18 @@ class Publisher:
         self._scheduled = False
         self._pump()
 
-    def _cut(self) -> None:
-        if self._cut_bytes > PENDING_FACTOR_MAX * self._high_bytes:
-            raise BusError(f"{self._endpoint}: {self._cut_bytes} bytes are pending, and more was appended all the same")
-        while len(self._datas) >= BATCH_ENTRIES:
-            self._queue.append(self._take_open())
+    def _batch_is_full(self) -> None:
+        pending_bytes = self._backlog.cut_bytes
+        if pending_bytes > PENDING_FACTOR_MAX * self._high_bytes:
+            raise BusError(f"{self._endpoint}: {pending_bytes} bytes are pending, and more was appended all the same")
+        self._backlog.close_full()
         self._pump()
-
-    def _take_open(self) -> Batch:
-        if len(self._datas) <= BATCH_ENTRIES:
-            batch = Batch(self._streams, self._datas)
-            self._streams, self._datas = [], []
-        else:
-            batch = Batch(self._streams[:BATCH_ENTRIES], self._datas[:BATCH_ENTRIES])
-            del self._streams[:BATCH_ENTRIES], self._datas[:BATCH_ENTRIES]
-        self._weighed = self._open_bytes = 0
-        self._cut_entries += batch.entries
-        self._cut_bytes += batch.size
-        return batch
 
     def _pump(self) -> None:
         link = self._link
-        while link is not None and link.lost is None and not link.paused and len(self._flight) < self._window:
-            if self._queue:
-                batch = self._queue.popleft()
-            elif self._datas:
-                batch = self._take_open()
-            else:
+        while link is not None and link.writable and len(self._flight) < self._window:
+            batch = self._backlog.take()
+            if batch is None:
                 return
             self._write(link, batch)
 
@@ -381,8 +358,8 @@ class Publisher:
 
     def _settle(self, entries: int, size: int) -> None:
         self.acknowledged += entries
-        self._cut_bytes -= size
-        if self._full and self._cut_bytes <= self._low_bytes:
+        self._backlog.cut_bytes -= size
+        if self._full and self._backlog.cut_bytes <= self._low_bytes:
             self._full = False
             for callback in self._when_writable:
                 callback()
@@ -430,7 +407,7 @@ class Publisher:
         self._settle(entries - left_entries, size - left_size)
         if absent:
             absent.sort(key=lambda half: (half.entry, half.on_feed))
-            self._queue.appendleft(Batch.of_halves(absent))
+            self._backlog.put_first([Batch.of_halves(absent)])
 
     def _note_last_id(self, stream: Stream, newest: EntryId) -> None:
         """Remember a last id that our own ids have not reached yet."""
@@ -492,7 +469,7 @@ class Publisher:
         again: list[Batch] = []
         if server is None or server != self._run_id:
             again = self._retained.take_all()
-        self._queue = deque([*again, *self._flight, *self._queue])
+        self._backlog.put_first([*again, *self._flight])
         self._flight.clear()
         self._run_id = server
         self._run_number += 1
