@@ -368,6 +368,9 @@ class Remembered:
         self.last_closed_ns = last_closed_ns
         self.last_trade_sequence = last_trade
 
+    async def open(self, subscriptions: object) -> None:
+        """Nothing to get ready."""
+
     async def last_closed(self, instrument: object, interval: Interval) -> int | None:
         return self.last_closed_ns
 

@@ -209,13 +209,15 @@ class MarketFeed:
 
     async def _mark(self, subscription: Subscription) -> int | None:
         """Return where the sink's store ends; it has to be known, or what it holds would be told again."""
-        while self._resume is not None:
+        resume = self._resume
+        while resume is not None:
             try:
+                await resume.open((subscription,))
                 if subscription.channel is Channel.CANDLES:
                     assert subscription.interval is not None
-                    return await self._resume.last_closed(subscription.instrument, subscription.interval)
+                    return await resume.last_closed(subscription.instrument, subscription.interval)
                 if subscription.channel is Channel.TRADES:
-                    return await self._resume.last_trade(subscription.instrument)
+                    return await resume.last_trade(subscription.instrument)
             except BusError as e:
                 log.warning("end of the stream not read", instrument=subscription.instrument.id, error=str(e))
                 await asyncio.sleep(RESUME_PAUSE_S)

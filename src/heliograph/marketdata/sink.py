@@ -6,6 +6,7 @@ from typing import Protocol
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
+from heliograph.venues.contract import Subscription
 
 
 class Sink(Protocol):
@@ -26,10 +27,28 @@ class Sink(Protocol):
 
 
 class Resume(Protocol):
-    """What a sink's store already holds, asked before a feed starts and after the store was lost and found."""
+    """What a sink's store already holds, asked before a stream's events begin to come."""
+
+    async def open(self, subscriptions: Sequence[Subscription]) -> None:
+        """Get ready to take these streams' events.
+
+        Raises:
+            BusError: the store is away; to be asked again.
+
+        """
 
     async def last_closed(self, instrument: Instrument, interval: Interval) -> int | None:
-        """Return the open time of the newest closed candle that is stored, or None."""
+        """Return the open time of the newest closed candle that is stored, or None.
+
+        Raises:
+            BusError: the store is away; to be asked again.
+
+        """
 
     async def last_trade(self, instrument: Instrument) -> int | None:
-        """Return the sequence of the newest trade that is stored, or None."""
+        """Return the sequence of the newest trade that is stored, or None.
+
+        Raises:
+            BusError: the store is away; to be asked again.
+
+        """
