@@ -245,7 +245,8 @@ def test_the_venues_refusals_reach_whoever_asked(fixture: Callable[[str], bytes]
 
 
 def test_an_announced_shutdown_is_a_planned_reconnect(fixture: Callable[[str], bytes]) -> None:
-    _, effects = decode(feed("spot", wants("spot", "BNBBTC", Channel.TRADES)), fixture("server_shutdown.json"))
+    codec = feed("spot", wants("spot", "BNBBTC", Channel.TRADES))
+    _, effects = decode(codec, *[fixture("server_shutdown.json")] * 2)
     assert effects == [Reconnect("the venue announced a shutdown", planned=True)]
 
 

@@ -180,9 +180,8 @@ class Feed:
         self._drain(effects)
         due = [book.instrument for book in self.books.values() if book.due(now_ns)]
         effects.extend([Fetch(book_request(self._rules.rest, instrument)) for instrument in due])
-        if self._opened_ns is not None and now_ns - self._opened_ns >= LIFE_NS_MAX and not self._moving:
-            self._moving = True
-            effects.append(Reconnect("the venue cuts connections after 24 h", planned=True))
+        if self._opened_ns is not None and now_ns - self._opened_ns >= LIFE_NS_MAX:
+            self._move("the venue cuts connections after 24 h", effects)
         if any(now_ns - sent_ns >= ACKNOWLEDGED_NS_MAX for sent_ns in self._unanswered.values()):
             self._unanswered.clear()
             effects.append(Reconnect("a subscription was not acknowledged"))
@@ -272,6 +271,11 @@ class Feed:
             symbol: {"dropped": book.dropped, "applied": book.applied, "gaps": book.gaps}
             for symbol, book in self.books.items()
         }
+
+    def _move(self, reason: str, effects: list[Effect]) -> None:
+        if not self._moving:
+            self._moving = True
+            effects.append(Reconnect(reason, planned=True))
 
     def _carry(self, subscriptions: Sequence[Subscription]) -> None:
         mine: dict[str, None] = {}
