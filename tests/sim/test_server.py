@@ -16,7 +16,7 @@ import pytest
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.interval import Interval
 from heliograph.sim import Fault, FaultKind, SimulatedBinance
-from heliograph.sim.server import BAN_AFTER
+from heliograph.sim.server import BAN_AFTER, BAN_S, Budget
 
 SPOT = "/stream?streams="
 
@@ -213,6 +213,51 @@ async def test_weight_is_counted_and_too_much_of_it_refused_then_banned(
             assert int(answer.headers["Retry-After"]) > 0
             assert (await answer.json())["code"] == -1003
     assert statuses == [429] * (BAN_AFTER + 1) + [418]
+
+
+async def test_the_weight_of_a_minute_is_forgotten_and_a_ban_ends(sim: SimulatedBinance) -> None:
+    budget = Budget(sim.listeners["usdm"]._rest)
+    assert budget.refusal(600.0) is None
+    budget.used = 2401
+    refused = budget.refusal(630.0)
+    assert refused is not None
+    assert (refused.status, refused.retry_after_s) == (429, 31)
+    assert budget.refusal(660.0) is None
+    budget.used = 2401
+    statuses = []
+    for _ in range(BAN_AFTER + 2):
+        refused = budget.refusal(661.0)
+        assert refused is not None
+        statuses.append(refused.status)
+    assert statuses[-1] == 418
+    assert budget.refusal(661.0 + BAN_S - 1) is not None
+    assert budget.refusal(661.0 + BAN_S) is None
+
+
+async def test_too_many_connects_are_refused_until_the_window_has_passed(
+    sim: SimulatedBinance, http: aiohttp.ClientSession
+) -> None:
+    dialect = sim.listeners["spot"]._dialect
+    dialect.manners = msgspec.structs.replace(dialect.manners, connects_max=2, connects_window_s=0.5)
+    for _ in range(2):
+        async with http.ws_connect(socket_url(sim) + "/ws"):
+            pass
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+        await http.ws_connect(socket_url(sim) + "/ws")
+    while True:
+        try:
+            async with http.ws_connect(socket_url(sim) + "/ws"):
+                break
+        except aiohttp.WSServerHandshakeError:
+            continue
+
+
+async def test_a_connection_is_cut_at_the_end_of_its_life(sim: SimulatedBinance, http: aiohttp.ClientSession) -> None:
+    dialect = sim.listeners["spot"]._dialect
+    async with http.ws_connect(socket_url(sim) + "/ws/btcusdt@trade") as ws:
+        await events(ws, 1)
+        dialect.manners = msgspec.structs.replace(dialect.manners, life_s=0.5)
+        assert (await ended(ws)).type is aiohttp.WSMsgType.CLOSED
 
 
 @pytest.mark.parametrize("status", [429, 418, 500, 503])
