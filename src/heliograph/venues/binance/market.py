@@ -421,7 +421,7 @@ class Feed:
         if kind in SILENT:
             return
         if kind == "serverShutdown":
-            effects.append(Reconnect("the venue announced a shutdown", planned=True))
+            self._move("the venue announced a shutdown", effects)
         elif kind == "depthSnapshot":
             if self._open_to_all and payload.symbol is not None:
                 snapshot = to_snapshot(decode_book(payload.data), self._instruments[payload.symbol], received_ns)
