@@ -140,6 +140,14 @@ def _moved(venue: Venue, addresses: Mapping[MarketId, Address]) -> Venue:
     return msgspec.structs.replace(venue, markets=markets)
 
 
+def at_simulator(simulated: SimulatedBinance) -> Mapping[VenueId, Venue]:
+    """Return the venues at a running simulator's addresses."""
+    addresses = {
+        MarketId(name): Address(where["socket_url"], where["rest_url"]) for name, where in simulated.endpoints.items()
+    }
+    return {name: _moved(venue, addresses) for name, venue in VENUES.items()}
+
+
 @asynccontextmanager
 async def open_simulated(speed: float = 1.0, seed: int = 1) -> AsyncIterator[Mapping[VenueId, Venue]]:
     """Run simulated venues in this process, and yield the venues at the simulators' addresses.
@@ -150,11 +158,7 @@ async def open_simulated(speed: float = 1.0, seed: int = 1) -> AsyncIterator[Map
 
     """
     async with SimulatedBinance(seed=seed, speed=speed) as simulated:
-        addresses = {
-            MarketId(name): Address(where["socket_url"], where["rest_url"])
-            for name, where in simulated.endpoints.items()
-        }
-        yield {name: _moved(venue, addresses) for name, venue in VENUES.items()}
+        yield at_simulator(simulated)
 
 
 class Where(msgspec.Struct, frozen=True):
