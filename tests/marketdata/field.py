@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 
-from heliograph.clock import SystemClock
+from heliograph.clock import Clock, SystemClock
 from heliograph.connect import rest
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.settings import FeedSettings
@@ -45,6 +46,16 @@ async def eventually(enough: Callable[[], bool], patience_s: float = PATIENCE_S)
     async with asyncio.timeout(patience_s):
         while not enough():  # noqa: ASYNC110 (a counter has no event)
             await asyncio.sleep(0.005)
+
+
+class LeapingClock:
+    """The machine's clock, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self.ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return time.time_ns() + self.ahead_ns
 
 
 class Collector:
@@ -187,6 +198,7 @@ async def field(
     resume: Resume | None = None,
     sink: Sink | None = None,
     faults_per_minute: float = 0.0,
+    clock: Clock | None = None,
     **limits: float,
 ) -> AsyncIterator[Field]:
     """Run a simulated venue and a feed on it; `limits` replaces some of the market's."""
@@ -209,7 +221,7 @@ async def field(
             settings,
             sink or collector,
             FeedMetrics("binance", market),
-            SystemClock(),
+            clock or SystemClock(),
             client,
             resume=resume,
             refused=lambda subscriptions, error: refusals.append((subscriptions, error)),

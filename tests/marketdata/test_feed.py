@@ -9,7 +9,7 @@ from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Source, Ticker
 from heliograph.sim import Fault, FaultKind
 from heliograph.venues.contract import Subscription
-from tests.marketdata.field import QUICK, Field, eventually, field
+from tests.marketdata.field import QUICK, Field, LeapingClock, eventually, field
 
 MARKETS = [("spot", "BTCUSDT"), ("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")]
 
@@ -256,6 +256,32 @@ async def test_t29_an_announced_shutdown_moves_without_a_missing_or_repeated_bar
         assert sum(here.metrics.connection_errors.values()) == 0
 
 
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+async def test_t29_before_the_venues_cut_after_a_day_every_socket_moves_without_a_hole(market: str) -> None:
+    clock = LeapingClock()
+    async with field(market=market, clock=clock) as here:
+        instrument = here.instrument("BTCUSDT")
+        here.feed.add(
+            [*here.candles("BTCUSDT"), *(Subscription(c, instrument) for c in Channel if c is not Channel.CANDLES)]
+        )
+        await here.more_candles("BTCUSDT", 2)
+        sockets = here.metrics.active_connections
+        clock.ahead_ns = 24 * 3600 * 10**9 - 300 * 10**9
+        await here.sink.until(lambda: here.metrics.reconnections >= sockets)
+        await here.sink.until(lambda: here.metrics.active_connections == sockets)
+        await here.more_candles("BTCUSDT", 4)
+        here.check_candles("BTCUSDT")
+        here.check_trades("BTCUSDT")
+        here.check_order()
+        assert (here.metrics.gaps_found, sum(here.metrics.connection_errors.values())) == (0, 0)
+        folded = OrderBook(instrument)
+        for event in here.sink.events:
+            if isinstance(event, BookDelta):
+                folded.apply(event)
+            elif isinstance(event, BookSnapshot):
+                assert (folded.bids(20), folded.asks(20)) == (event.bids, event.asks)
+
+
 async def test_m10_a_refused_connection_opens_the_breaker_which_neither_spins_nor_leaks() -> None:
     settings = msgspec.structs.replace(
         QUICK, breaker_failures_max=3, breaker_recovery_s=1.0, breaker_recovery_s_max=1.0
@@ -278,6 +304,20 @@ async def test_m10_a_refused_connection_opens_the_breaker_which_neither_spins_no
         await here.more_candles("BTCUSDT", 3)
         here.check_candles("BTCUSDT")
         assert (here.metrics.circuit_state, here.metrics.consecutive_failures) == (0, 0)
+
+
+async def test_m11_what_the_venue_refuses_is_told_to_its_owner_and_the_rest_goes_on_without_it() -> None:
+    async with field() as here:
+        refused = Subscription(Channel.CANDLES, here.instrument("BTCUSDT"), Interval.S10)
+        here.feed.add([refused, *here.candles("BTCUSDT")])
+        await eventually(lambda: bool(here.refusals))
+        subscriptions, error = here.refusals[0]
+        assert tuple(subscriptions) == (refused,)
+        assert error.reason == "Invalid interval."
+        assert here.metrics.venue_errors >= 1
+        here.feed.remove([refused])
+        await here.more_candles("BTCUSDT", 2)
+        here.check_candles("BTCUSDT")
 
 
 async def test_t28_all_connects_share_one_budget() -> None:
@@ -325,6 +365,19 @@ async def test_t2_a_stream_that_is_acknowledged_and_silent_shows_within_the_boun
         health = here.feed.health()
         assert health.stale == tuple(here.candles("ETHUSDT"))
         assert not health.healthy
+
+
+async def test_adding_and_removing_in_quick_turn_ends_where_it_was_left() -> None:
+    async with field() as here:
+        for _ in range(5):
+            here.feed.add(here.candles("BTCUSDT", "ETHUSDT"))
+            here.feed.remove(here.candles("ETHUSDT"))
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", 2)
+        here.check_candles("BTCUSDT")
+        assert here.sink.closed(here.instrument("ETHUSDT")) == []
+        assert here.metrics.duplicates == 0
+        assert (here.metrics.active_connections, here.sim.listeners["spot"].connects) == (1, 1)
 
 
 async def test_m9_a_slow_consumer_costs_bounded_memory_and_loses_nothing_that_must_arrive() -> None:

@@ -12,6 +12,7 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, Level, OrderBook
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
+from heliograph.model.market import Gap
 from heliograph.model.wire import ORDERBOOK_DEPTH
 
 _NOTHING = Decimal(0)
@@ -71,6 +72,12 @@ class BookFold:
                 return
         self._changed_ns = event.received_ns
         self.tell(now_ns, out)
+
+    def gap(self, gap: Gap, source: int, out: list[Event]) -> None:
+        """Take note that a connection has lost the thread; its own snapshot is to follow."""
+        self._shadows.pop(source, None)
+        if source == self._owner:
+            out.append(gap)
 
     def lost(self, source: int) -> None:
         """Take note that a connection is gone; what was told of its book stands until another one brings its own."""

@@ -28,7 +28,16 @@ from heliograph.marketdata.supervisor import Supervisor
 from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookSnapshot
 from heliograph.model.market import Channel, Ticker
-from heliograph.venues.contract import CandlePage, Connection, Market, Request, Subscription, TradePage, VenueError
+from heliograph.venues.contract import (
+    CandlePage,
+    Connection,
+    Market,
+    Purpose,
+    Request,
+    Subscription,
+    TradePage,
+    VenueError,
+)
 
 log = structlog.get_logger()
 
@@ -179,15 +188,24 @@ class MarketFeed:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._requests = Requests(
-                    self.market, self._client, self._intake, self._settings.rest_concurrency_max, tasks
+                    self.market,
+                    self._client,
+                    self._intake,
+                    self._settings.rest_concurrency_max,
+                    self._rejected,
+                    tasks,
                 )
                 self._supervisor = Supervisor(
                     self.market, self._settings.symbols_per_socket_max, self._make_shard, tasks
                 )
                 tasks.create_task(self._admit())
                 tasks.create_task(self._tick())
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._requests = None  # What is asked for from now on would outlive us.
         finally:
-            self._supervisor = self._requests = None
+            self._supervisor = None
             try:
                 async with asyncio.timeout(self._settings.drain_s_max):
                     await self._intake.lanes.empty()
@@ -241,9 +259,9 @@ class MarketFeed:
         """Ask for what is missing, and for the candles of connections that say nothing."""
         if not self._sessions.held:
             self._ask_silent()
-        for page in self._intake.due():
-            assert self._requests is not None
-            self._requests.ask(page, self._session_for(page))
+        if self._requests is not None:
+            for page in self._intake.due():
+                self._requests.ask(page, self._session_for(page))
         for candle, final in self._pipeline.take_conflicts():
             log.warning("second final candle disagrees", dropped=candle, delivered=final)
 
@@ -265,11 +283,16 @@ class MarketFeed:
 
     def _session_for(self, page: CandlePage | TradePage) -> Session:
         assert self._supervisor is not None
-        if isinstance(page, CandlePage):
-            subscription = Subscription(Channel.CANDLES, page.instrument, page.interval)
-        else:
-            subscription = Subscription(Channel.TRADES, page.instrument)
-        return self._supervisor.session_for(subscription) or self._pages
+        return self._supervisor.session_for(_subscription_of(page)) or self._pages
+
+    def _rejected(self, purpose: Purpose, error: VenueError) -> None:
+        """Take REST's no for the stream's as well, if that never spoke: sockets acknowledge what does not exist."""
+        if not isinstance(purpose, CandlePage | TradePage):
+            return
+        subscription = _subscription_of(purpose)
+        if subscription in self._wanted and self._pipeline.touched_ns(subscription) is None:
+            self.metrics.venue_errors += 1
+            self._tell_refusal((subscription,), error)
 
     def _fetch(self, request: Request, session: Session) -> None:
         if self._requests is not None:
@@ -318,3 +341,9 @@ class MarketFeed:
             inactivity_s=settings.inactivity_s,
             overlap_s_max=settings.overlap_s_max,
         )
+
+
+def _subscription_of(page: CandlePage | TradePage) -> Subscription:
+    if isinstance(page, CandlePage):
+        return Subscription(Channel.CANDLES, page.instrument, page.interval)
+    return Subscription(Channel.TRADES, page.instrument)

@@ -19,7 +19,7 @@ from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import Event, VenueEvent
 from heliograph.model.instrument import InstrumentId
 from heliograph.model.interval import Interval
-from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Trade
+from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Gap, Trade
 from heliograph.venues.contract import CandlePage, Purpose, Subscription, TradePage
 
 CandleKey = tuple[InstrumentId, Interval]
@@ -209,9 +209,12 @@ class Pipeline:
                 book = self._books.get(instrument)
                 if book is not None:
                     book.take(event, source, now_ns, out)
-            case _:
-                assert not isinstance(event, Candle | Trade)
-                out.append(event)
+            case Gap():
+                book = self._books.get(instrument)
+                if event.channel is not Channel.BOOK:
+                    out.append(event)
+                elif book is not None:
+                    book.gap(event, source, out)
 
     def _candle_tracks(self, subscriptions: Iterable[Subscription]) -> Iterable[CandleTrack]:
         for subscription in subscriptions:

@@ -1,6 +1,7 @@
 """REST requests of a feed: what codecs want, and the pages that fill holes, on the same path as the sockets' frames."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -8,7 +9,7 @@ from heliograph.connect import rest
 from heliograph.errors import VenueRejected, VenueUnreachable
 from heliograph.marketdata.intake import Intake
 from heliograph.marketdata.session import Session
-from heliograph.venues.contract import BookPage, CandlePage, Market, Request, TradePage
+from heliograph.venues.contract import BookPage, CandlePage, Market, Purpose, Request, TradePage, VenueError
 
 log = structlog.get_logger()
 
@@ -21,18 +22,26 @@ class Requests:
         client: makes the attempts, and waits for its budget of weight.
         intake: where what the answers tell goes.
         concurrency_max: requests under way at once.
+        rejected: is told what was asked and the venue's no to it.
         tasks: where each request's task lives. Requests are few: one at most for each stream with a hole, and one for
             each book without a snapshot.
 
     """
 
     def __init__(
-        self, market: Market, client: rest.Client, intake: Intake, concurrency_max: int, tasks: asyncio.TaskGroup
+        self,
+        market: Market,
+        client: rest.Client,
+        intake: Intake,
+        concurrency_max: int,
+        rejected: Callable[[Purpose, VenueError], None],
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._market = market
         self._client = client
         self._intake = intake
         self._turns = asyncio.Semaphore(concurrency_max)
+        self._rejected = rejected
         self._tasks = tasks
 
     def start(self, request: Request, session: Session) -> None:
@@ -58,6 +67,8 @@ class Requests:
                     await self._intake.lanes.room.wait()
             except (VenueRejected, VenueUnreachable) as e:
                 self._fail(first, request, session, str(e))
+                if isinstance(e, VenueRejected):
+                    self._rejected(first.purpose, VenueError(e.code, e.reason))
                 return
             if isinstance(request.purpose, BookPage) and not session.open:
                 return

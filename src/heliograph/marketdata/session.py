@@ -225,7 +225,7 @@ class Session:
                         self.close(reason)
                 case VenueError():
                     self._around.metrics.venue_errors += 1
-                    self._around.refused(self.subscriptions, effect)
+                    self._around.refused(effect.subscriptions or self.subscriptions, effect)
                 case Refused():
                     pass  # counted where the frames are at hand
 

@@ -40,8 +40,9 @@ class Supervisor:
         return iter(tuple(self._shards))
 
     def cover(self, subscriptions: Sequence[Subscription]) -> None:
-        """See to it that some shard carries each of these, which none carries yet."""
-        for planned in self._market.plan(subscriptions, self._symbols_max):
+        """See to it that some shard carries each of these."""
+        carried = {s for shard in self._shards for s in shard.subscriptions}
+        for planned in self._market.plan([s for s in subscriptions if s not in carried], self._symbols_max):
             shard = self._with_room(planned.path, planned.subscriptions)
             if shard is not None:
                 shard.change((*shard.subscriptions, *planned.subscriptions))

@@ -99,6 +99,8 @@ class VenueError(msgspec.Struct, frozen=True):
 
     code: str
     reason: str
+    subscriptions: tuple[Subscription, ...] = ()
+    """What it said no to; empty where it does not say, which then is all that the connection carries."""
 
 
 Effect = Send | Fetch | Reconnect | Refused | VenueError
