@@ -11,8 +11,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import msgspec
 import structlog
 
+from heliograph.bus.publisher import Publisher
+from heliograph.bus.reader import Reader
 from heliograph.clock import Clock, SystemClock
-from heliograph.config import ConnectorSettings
+from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load
 from heliograph.connect import rest
 from heliograph.errors import ConfigError
 from heliograph.gateway.connection import Limits
@@ -20,7 +22,9 @@ from heliograph.gateway.hub import Hub, Source, Upstream
 from heliograph.gateway.inprocess import InProcess
 from heliograph.gateway.probes import Probes, open_probes
 from heliograph.gateway.server import Server, open_server
+from heliograph.marketdata.fanout import FanOut
 from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.publish import StreamSink
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import MarketId, VenueId
@@ -69,8 +73,8 @@ def configure_logging(level: str) -> None:
     )
 
 
-def feed_settings(connector: ConnectorSettings) -> FeedSettings:
-    """Return what the connector's settings mean to a feed."""
+def feed_settings(connector: ConnectorSettings, repair: RepairSettings) -> FeedSettings:
+    """Return what the settings mean to a feed."""
     return FeedSettings(
         inactivity_s=connector.inactivity_timeout,
         reconnect_delay_s=connector.reconnect_delay,
@@ -84,6 +88,9 @@ def feed_settings(connector: ConnectorSettings) -> FeedSettings:
         slots_max=connector.open_queue_maxsize,
         dedupe_window_s=connector.deduplication_window_seconds,
         dedupe_entries_max=connector.deduplication_max_entries,
+        gap_grace_s=repair.gap_grace,
+        dedupe=repair.dedupe,
+        backfill=repair.backfill,
     )
 
 
@@ -192,15 +199,45 @@ async def open_venues(where: Where) -> AsyncIterator[Mapping[VenueId, Venue]]:
 
 
 @asynccontextmanager
+async def open_streams(url: str, bus: BusSettings) -> AsyncIterator[StreamSink]:
+    """Open the streams of a server, to append to.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+        BusError: the server is away, or refuses us.
+
+    """
+    async with Publisher(url) as publisher, Reader(url, {}) as reader:
+        yield StreamSink(publisher, reader, stream_maxlen=bus.stream_maxlen, feed_maxlen=bus.feed_maxlen)
+
+
+@asynccontextmanager
 async def open_source(
     connector: ConnectorSettings, collector: FeedCollector, clock: Clock, valkey_url: str | None = None
 ) -> AsyncIterator[InProcess]:
-    """Open feeds in this process: their source, which runs when its hub does."""
-    settings = feed_settings(connector)
-    async with rest.Client(rest_settings(connector), random.Random()) as client:
+    """Open feeds in this process: their source, which runs when its hub does.
+
+    Args:
+        connector: the connector's settings.
+        collector: where the feeds' counters are shown.
+        clock: the time of day.
+        valkey_url: the server that everything is published to as well; None: nowhere.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+        BusError: the server is away, or refuses us.
+
+    """
+    settings = feed_settings(connector, load(RepairSettings))
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(rest.Client(rest_settings(connector), random.Random()))
+        streams: StreamSink | None = None
+        if valkey_url is not None:
+            streams = await stack.enter_async_context(open_streams(valkey_url, load(BusSettings)))
 
         def make_feed(market: Market, upstream: Upstream, metrics: FeedMetrics) -> MarketFeed:
-            return MarketFeed(market, settings, upstream, metrics, clock, client, refused=upstream.refused)
+            sink = upstream if streams is None else FanOut(upstream, streams)
+            return MarketFeed(market, settings, sink, metrics, clock, client, resume=streams, refused=upstream.refused)
 
         yield InProcess(make_feed, client, collector)
 

@@ -60,10 +60,23 @@ class BusSettings(BaseSettings):
     valkey_binary: Path | None = Field(None, description="The server program to embed, instead of the one found")
     stream_maxlen: int = Field(10_000, gt=0, description="Entries kept in each market data stream, about")
     feed_maxlen: int = Field(100_000, gt=0, description="Entries kept in each merged feed, about")
+
+
+class RepairSettings(BaseSettings):
+    """How a feed mends its record; the variables' prefix is `HELIOGRAPH_REPAIR_`."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_REPAIR_", extra="forbid", frozen=True)
+
     gap_grace: float = Field(3.0, ge=0, description="Seconds to wait for a missing candle before REST is asked")
+    dedupe: bool = Field(True, description="Whether what was delivered is dropped when it comes again")
+    backfill: bool = Field(True, description="Whether what is missing is asked for")
 
 
-SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {"connector": ConnectorSettings, "bus": BusSettings}
+SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
+    "connector": ConnectorSettings,
+    "bus": BusSettings,
+    "repair": RepairSettings,
+}
 
 _NOT_SETTINGS: Final = frozenset(
     {
@@ -82,7 +95,7 @@ def load(section: type[Section], file: Path | None = None, **overrides: Any) -> 
     """Read one section of the settings.
 
     Args:
-        section: `ConnectorSettings` or `BusSettings`.
+        section: one of `SECTIONS`.
         file: a TOML file with a table for each section; default: what `HELIOGRAPH_CONFIG` names, if anything.
         overrides: values that win over every source, from the command line; None means "not given".
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from heliograph.app import at_endpoint, client_limits, feed_settings, rest_settings
-from heliograph.config import ConnectorSettings, load
+from heliograph.config import ConnectorSettings, RepairSettings, load
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import VenueId
 
@@ -49,7 +49,7 @@ def test_every_variable_changes_what_runs(name: str) -> None:
     """Those not tried here are where `ELSEWHERE` says, and are tried with the programs."""
 
     def effects(settings: ConnectorSettings) -> tuple[msgspec.Struct, ...]:
-        return feed_settings(settings), rest_settings(settings), client_limits(settings)
+        return feed_settings(settings, load(RepairSettings)), rest_settings(settings), client_limits(settings)
 
     default = getattr(ConnectorSettings.model_construct(), name)
     assert effects(ConnectorSettings.model_construct(**{name: default + 1})) != effects(

@@ -191,23 +191,13 @@ def serve(
     settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
 ) -> None:
     """Run for good: a feed, a gateway, or both; SIGTERM drains and stops."""
+    from heliograph.app import Where
+    from heliograph.cli.serve import Wanted
     from heliograph.cli.serve import serve as run
 
-    _finish(
-        run(
-            role,
-            symbols or [],
-            channels=channel or ["candles"],
-            interval=interval,
-            valkey_url=valkey,
-            host=host,
-            port=port,
-            probe_port=probe_port,
-            simulated=simulated,
-            endpoint=endpoint,
-            settings_file=settings,
-        )
-    )
+    where = Where(simulated, endpoint)
+    wanted = Wanted(role, symbols or [], channel or ["candles"], interval, where, valkey, host, port, probe_port)
+    _finish(run(wanted, settings))
 
 
 @config_app.command("show")

@@ -201,7 +201,8 @@ async def open_stage(speed: float, seed: int) -> AsyncIterator[Stage]:
         gateway = await stack.enter_async_context(app.open_gateway(tail, venues, settings, collector, clock))
         stage = Stage(sim, sink, reader, publisher, f"ws://{gateway.server.address}")
         client = await stack.enter_async_context(rest.Client(app.rest_settings(settings), random.Random(seed)))
-        feed_settings = msgspec.structs.replace(app.feed_settings(settings), gap_grace_s=0.5, reconnect_delay_s=0.5)
+        repair = config.load(config.RepairSettings, gap_grace=0.5)
+        feed_settings = msgspec.structs.replace(app.feed_settings(settings, repair), reconnect_delay_s=0.5)
         for market in venues[BINANCE].markets.values():
             metrics = FeedMetrics(BINANCE, market.market)
             collector.add(metrics)

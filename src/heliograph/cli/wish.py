@@ -6,12 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
-from heliograph.app import Where, beside, feed_settings, open_venues, rest_settings
+from heliograph.app import Where, beside, feed_settings, open_streams, open_venues, rest_settings
 from heliograph.clock import SystemClock
-from heliograph.config import ConnectorSettings
+from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load
 from heliograph.connect import rest
 from heliograph.errors import ConfigError, VenueRejected
 from heliograph.gateway.names import Directory, find_market
+from heliograph.marketdata.fanout import FanOut
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.session import Capture
 from heliograph.marketdata.tap import Tap
@@ -93,9 +94,14 @@ async def open_wish(
         def refused(_: Sequence[Subscription], error: VenueError) -> None:
             tap.fail(VenueRejected(market.venue, error.code, error.reason))
 
+        streams = None
+        if wish.valkey_url is not None:
+            streams = await stack.enter_async_context(open_streams(wish.valkey_url, load(BusSettings)))
+        sink = tap if streams is None else FanOut(tap, streams)
         metrics = FeedMetrics(market.venue, market.market)
+        settled = feed_settings(settings, load(RepairSettings))
         feed = MarketFeed(
-            market, feed_settings(settings), tap, metrics, clock, client, refused=refused, capture=capture
+            market, settled, sink, metrics, clock, client, resume=streams, refused=refused, capture=capture
         )
         feed.add(subscriptions_of(instruments, wish.channels, wish.interval))
         async with beside(feed.run()):

@@ -1,0 +1,206 @@
+"""`heliograph serve`: a feed, a gateway, or both, until told to stop."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from heliograph import app, config
+from heliograph.bus.embedded import Server
+from heliograph.cli.wish import subscriptions_of
+from heliograph.clock import Clock, SystemClock
+from heliograph.config import BusSettings, ConnectorSettings
+from heliograph.errors import ConfigError, HeliographError
+from heliograph.gateway.bustail import BusTail
+from heliograph.gateway.inprocess import InProcess
+from heliograph.gateway.names import find_market
+from heliograph.gateway.probes import Probes, open_probes
+from heliograph.marketdata.demand import DemandTail
+from heliograph.metrics import FeedCollector
+from heliograph.model.event import Event
+from heliograph.model.instrument import VenueId
+from heliograph.venues import VENUES
+from heliograph.venues.contract import Subscription, Venue, VenueError
+
+log = structlog.get_logger()
+
+ROLES: Final = ("all", "feed", "gateway")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the user asked for."""
+
+    role: str
+    symbols: Sequence[str]
+    """`VENUE:MARKET:SYMBOL` each, to be fed whether or not a client asks."""
+    channels: Sequence[str]
+    interval: str
+    where: app.Where
+    valkey_url: str | None
+    host: str | None
+    port: int | None
+    probe_port: int | None
+
+
+def serve(wanted: Wanted, settings_file: Path | None) -> int:
+    """Run until SIGTERM or Ctrl-C, then drain; return the exit code.
+
+    Raises:
+        ConfigError: something that was asked for does not exist, or no server is named.
+        BusError: the server is away, or refuses us.
+
+    """
+    if wanted.role not in ROLES:
+        raise ConfigError(f"unknown role {wanted.role!r}", ROLES)
+    subscriptions_of([], wanted.channels, wanted.interval)
+    for name in wanted.symbols:
+        _split(name, VENUES)
+    connector = config.load(
+        ConnectorSettings,
+        settings_file,
+        wss_host=wanted.host,
+        wss_port=wanted.port,
+        wss_health_check_port=wanted.probe_port,
+    )
+    bus = config.load(BusSettings, settings_file, valkey_url=wanted.valkey_url)
+    if bus.valkey_url is None and wanted.role != "all":
+        raise ConfigError(
+            f"serve {wanted.role} needs a server", ("--valkey redis://host:port", "HELIOGRAPH_VALKEY_URL")
+        )
+    app.configure_logging(connector.wss_log_level)
+    return app.run_loop(_serve(wanted, connector, bus))
+
+
+async def _serve(wanted: Wanted, connector: ConnectorSettings, bus: BusSettings) -> int:
+    stop = asyncio.Event()
+    clock, collector = SystemClock(), FeedCollector()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(app.terminations(stop.set))
+        venues = await stack.enter_async_context(app.open_venues(wanted.where))
+        url = bus.valkey_url
+        if url is None:
+            server = await stack.enter_async_context(Server(binary=bus.valkey_binary))
+            url = server.url
+            log.info("embedded server, whose data go when it stops", url=url)
+        about: dict[str, str] = {"role": wanted.role}
+        feeding: InProcess | None = None
+        if wanted.role in ("all", "feed"):
+            feeding = await stack.enter_async_context(app.open_source(connector, collector, clock, url))
+            await stack.enter_async_context(app.beside(feeding.run(Silent())))
+            supply = Supply(feeding, venues)
+            await supply.fix(wanted)
+            tail = DemandTail(url, venues, clock, supply.change)
+            await stack.enter_async_context(app.beside(supply.run()))
+            await stack.enter_async_context(app.beside(tail.run()))
+        if wanted.role in ("all", "gateway"):
+            name = f"{socket.gethostname()}-{os.getpid()}"
+            source = BusTail(url, name, FeedCollector() if feeding is not None else collector, clock)
+            gateway = await stack.enter_async_context(app.open_gateway(source, venues, connector, collector, clock))
+            about["websocket"] = f"ws://{gateway.server.address}"
+            probes = gateway.probes
+        else:
+            assert feeding is not None
+            probes = await stack.enter_async_context(_probes(connector, feeding, collector, clock))
+        if probes is not None:
+            about["probes"] = f"http://{probes.address}"
+        print(json.dumps(about), flush=True)
+        await stop.wait()
+    return 0
+
+
+class Silent:
+    """The upstream of feeds that nobody in this process listens to."""
+
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
+    def when_ready(self, wake: Callable[[], None]) -> None:
+        """Nothing to remember: always ready."""
+
+    def push(self, events: Sequence[Event]) -> None:
+        """Nobody here wants them."""
+
+    def refused(self, subscriptions: Sequence[Subscription], error: VenueError) -> None:
+        """Leave it to the feed's own log."""
+
+
+class Supply:
+    """What a feed process supplies: what its command line names, and for a while what gateways ask for.
+
+    Args:
+        feeding: the feeds.
+        venues: what there is to supply.
+
+    """
+
+    def __init__(self, feeding: InProcess, venues: Mapping[VenueId, Venue]) -> None:
+        self._feeding = feeding
+        self._venues = venues
+        self._fixed: set[Subscription] = set()
+        self._asked: dict[Subscription, Subscription] = {}
+        self._changes: asyncio.Queue[tuple[Sequence[Subscription], Sequence[Subscription]]] = asyncio.Queue()
+
+    async def fix(self, wanted: Wanted) -> None:
+        """Supply what the command line names, for good."""
+        for name in wanted.symbols:
+            exchange, market_name, symbol = _split(name, self._venues)
+            instruments = await self._feeding.instruments(find_market(exchange, market_name, self._venues), [symbol])
+            subscriptions = subscriptions_of(instruments, wanted.channels, wanted.interval)
+            self._fixed.update(subscriptions)
+            self._feeding.add(subscriptions)
+
+    def change(self, begun: Sequence[Subscription], ended: Sequence[Subscription]) -> None:
+        """Take note of what gateways have begun and ceased to ask for; `run` sees to it."""
+        self._changes.put_nowait((tuple(begun), tuple(ended)))
+
+    async def run(self) -> None:
+        """See to what gateways ask for, until cancelled."""
+        while True:
+            begun, ended = await self._changes.get()
+            for asked in begun:
+                await self._begin(asked)
+            known = [self._asked.pop(asked) for asked in ended if asked in self._asked]
+            self._feeding.remove([s for s in known if s not in self._fixed and s not in self._asked.values()])
+
+    async def _begin(self, asked: Subscription) -> None:
+        """Supply what a gateway asks for, under the name that the venue's own list gives it."""
+        named = asked.instrument
+        try:
+            market = find_market(named.venue, named.market, self._venues)
+            (instrument,) = await self._feeding.instruments(market, [named.venue_symbol])
+        except HeliographError as e:
+            log.warning("demand not met", instrument=named.id, error=str(e))
+            return
+        subscription = msgspec.structs.replace(asked, instrument=instrument)
+        self._asked[asked] = subscription
+        self._feeding.add([subscription])
+
+
+def _split(name: str, venues: Mapping[VenueId, Venue]) -> tuple[str, str, str]:
+    parts = name.split(":", 2)
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(f"not a symbol to serve: {name!r}", ("VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT",))
+    find_market(parts[0], parts[1], venues)
+    return parts[0], parts[1], parts[2]
+
+
+@asynccontextmanager
+async def _probes(
+    connector: ConnectorSettings, feeding: InProcess, collector: FeedCollector, clock: Clock
+) -> AsyncIterator[Probes | None]:
+    if not connector.wss_health_check_enabled:
+        yield None
+        return
+    async with open_probes(
+        feeding.feeds, collector, clock, connector.wss_host, connector.wss_health_check_port
+    ) as probes:
+        yield probes
+        probes.lower()
