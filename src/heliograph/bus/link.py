@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final, cast
 
 import hiredis
@@ -18,7 +19,7 @@ from heliograph.bus.ids import EntryId, parse_id
 from heliograph.errors import BusError
 
 Reply = Any
-"""What hiredis makes of a reply: bytes, int, None, list, dict, or `hiredis.ReplyError` inside a list."""
+"""What hiredis makes of a reply: bytes, int, None, list, or a `hiredis.ReplyError` inside a list."""
 
 WRITE_BUFFER_BYTES: Final = 1 << 20
 """What may wait inside our own process for the socket before we hold back."""
@@ -51,7 +52,8 @@ class Link(asyncio.Protocol):
         self._endpoint = endpoint
         self._resumed = resumed
         self._on_end = ended
-        self._replies = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self._errors: list[str] = []
+        self._parser = hiredis.Reader(notEnoughData=_INCOMPLETE, replyError=self._error)
         self._expected: deque[_Expected] = deque()
         self._transport: asyncio.WriteTransport | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -65,28 +67,28 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand the replies to those who wait for them."""
-        self._replies.feed(data)
-        gets = self._replies.gets
+        self._parser.feed(data)
+        replies = iter(self._parser.gets, _INCOMPLETE)
         expected = self._expected
         try:
             while expected and self.lost is None:
                 waiting = expected[0]
-                remaining = waiting.remaining
-                reply = None
-                while remaining:
-                    reply = gets()
-                    if reply is _INCOMPLETE:
-                        waiting.remaining = remaining
-                        return
-                    if reply.__class__ is hiredis.PushNotification:
-                        continue
-                    remaining -= 1
-                    if reply.__class__ is hiredis.ReplyError and waiting.error is None:
-                        waiting.error = str(reply)
+                taken = list(islice(replies, waiting.remaining))
+                waiting.remaining -= len(taken)
+                if self._errors:
+                    waiting.error = waiting.error or self._errors[0]
+                    self._errors.clear()
+                if waiting.remaining:
+                    return
                 expected.popleft()
-                waiting.done(reply, waiting.error)
+                waiting.done(taken[-1], waiting.error)
         except hiredis.ProtocolError as e:
             self.abort(f"{self._endpoint}: not RESP: {e}")
+
+    def _error(self, text: str) -> hiredis.ReplyError:
+        """Note an error, however deep in a reply it stands, so that a reply need not be searched for one."""
+        self._errors.append(text)
+        return hiredis.ReplyError(text)
 
     def pause_writing(self) -> None:
         """Note that the socket does not keep up."""
@@ -130,8 +132,8 @@ class Link(asyncio.Protocol):
         Args:
             payload: whole requests.
             replies: how many replies they cause, at least one.
-            done: called with the last reply and the text of the first error among all of them, unless the connection
-                ends first.
+            done: called with the last reply and the text of the first error anywhere in all of them, unless the
+                connection ends first.
 
         """
         assert self._transport is not None
@@ -185,7 +187,7 @@ async def open_link(
     resumed: Callable[[], None] = lambda: None,
     ended: Callable[[], None] = lambda: None,
 ) -> Link:
-    """Connect, authenticate and speak RESP3.
+    """Connect and authenticate.
 
     Args:
         endpoint: the server.
@@ -227,7 +229,8 @@ def pause_s(attempt: int, pause_max_s: float) -> float:
 
 
 async def _greet(link: Link, endpoint: Endpoint, name: str) -> None:
-    hello: list[str | int] = ["HELLO", 3]
+    # With version 2 nothing but replies ever comes, so that counting them is safe.
+    hello: list[str | int] = ["HELLO", 2]
     if endpoint.password is not None:
         hello += ["AUTH", endpoint.username or "default", endpoint.password]
     await link.request(*hello, "SETNAME", name)
@@ -248,8 +251,7 @@ async def run_id(link: Link) -> str | None:
         if e.code == "NOPERM":
             return None
         raise
-    text = reply.decode() if isinstance(reply, bytes) else str(reply)
-    for line in text.splitlines():
+    for line in reply.decode().splitlines():
         if line.startswith("run_id:"):
             return line.removeprefix("run_id:")
     return None
@@ -268,5 +270,4 @@ async def last_id(link: Link, key: str) -> EntryId:
         if "no such key" in str(e):
             return (0, 0)
         raise
-    facts = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-    return parse_id(facts[b"last-generated-id"])
+    return parse_id(reply[reply.index(b"last-generated-id") + 1])

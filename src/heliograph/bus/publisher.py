@@ -42,7 +42,6 @@ PENDING_FACTOR_MAX: Final = 4
 _FATAL_CODES: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _PASSING_CODES: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN"})
 _PING: Final = resp.command("PING")
-_OK_REPLIES: Final = frozenset({bytes, int})
 
 
 class Publisher:
@@ -341,7 +340,7 @@ class Publisher:
         self._flight.popleft()
         self._attempt = 0
         self._window = BATCHES_IN_FLIGHT
-        if set(map(type, reply)) <= _OK_REPLIES:
+        if error is None:
             self._acknowledge(batch, batch.entries, batch.size)
         else:
             self._partly(batch, reply)

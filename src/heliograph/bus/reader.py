@@ -12,7 +12,7 @@ from typing import Final, Self
 import msgspec
 
 from heliograph.bus import resp
-from heliograph.bus.connection import Endpoint, parse_url, refusal
+from heliograph.bus.connection import Endpoint, parse_url
 from heliograph.bus.ids import EntryId, format_id, parse_id
 from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s
 from heliograph.errors import BusError, ConfigError
@@ -207,9 +207,6 @@ class Reader:
         commands.append(resp.command("XREAD", "COUNT", self._count_max, *self._where()))
         payload = b"".join([resp.command("MULTI"), *commands, resp.command("EXEC")])
         replies = await self._answer(link, payload, len(commands) + 2, self._reply_timeout_s)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise refusal(self._endpoint, str(reply))
         overtaken: set[str] = set()
         for (key, position), oldest in zip(self._read_up_to.items(), replies[:-1], strict=True):
             if oldest and _BEGINNING < position < parse_id(oldest[0][0]):
@@ -221,7 +218,7 @@ class Reader:
 
     def _taken(self, reply: Reply, overtaken: Collection[str]) -> list[Entry]:
         batch: list[Entry] = []
-        for name, items in reply.items() if isinstance(reply, dict) else reply or ():
+        for name, items in reply or ():
             key = name.decode()
             start = len(batch)
             batch += [_entry(key, item) for item in items]
