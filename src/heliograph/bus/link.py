@@ -251,7 +251,8 @@ async def run_id(link: Link) -> str | None:
         if e.code == "NOPERM":
             return None
         raise
-    for line in reply.decode().splitlines():
+    text: str = reply.decode()
+    for line in text.splitlines():
         if line.startswith("run_id:"):
             return line.removeprefix("run_id:")
     return None
