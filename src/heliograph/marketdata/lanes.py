@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
+from heliograph.clock import NS_PER_S
 from heliograph.marketdata.sink import Sink
 from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot
@@ -164,20 +165,15 @@ class Lanes:
     def _push(self, events: Sequence[Event]) -> None:
         self._sink.push(events)
         metrics = self._metrics
-        live = closed = 0
-        for event in events:
-            if type(event) is Candle:
-                if event.closed:
-                    closed += 1
-                else:
-                    live += 1
-            else:
-                metrics.events[_CHANNELS[type(event)]] += 1
-        if live or closed:
-            metrics.quotes_closed += closed
-            metrics.quotes_open += live
-            metrics.events["candles"] += live + closed
-        metrics.observe_latency((self._now_ns() - events[0].received_ns) / 1e9, len(events))
+        kinds = list(map(type, events))
+        for kind in set(kinds):
+            number = kinds.count(kind)
+            metrics.events[_CHANNELS[kind]] += number
+            if kind is Candle:
+                closed = sum([event.closed for event in events if type(event) is Candle])
+                metrics.quotes_closed += closed
+                metrics.quotes_open += number - closed
+        metrics.observe_latency((self._now_ns() - events[0].received_ns) / NS_PER_S, len(kinds))
 
     def _measure(self) -> None:
         self._metrics.queue_depth_closed = len(self._keep)
@@ -185,6 +181,7 @@ class Lanes:
 
 
 _CHANNELS: Final[dict[type, str]] = {
+    Candle: "candles",
     Ticker: "ticker",
     Trade: "trades",
     BookSnapshot: "book",

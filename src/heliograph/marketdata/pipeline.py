@@ -102,7 +102,7 @@ class Pipeline:
             out: what is to be delivered, in order.
 
         """
-        candles, trades = self._candles, self._trades
+        candles, trades, tickers = self._candles, self._trades, self._tickers
         for event in events:
             if type(event) is Candle:
                 track = candles.get((event.instrument.id, event.interval))
@@ -116,8 +116,15 @@ class Pipeline:
                 numbered = trades.get(event.instrument.id)
                 if numbered is not None:
                     numbered.take(event, now_ns, out)
-                if self._tickers:
+                if tickers:
                     self._take_price(event)
+            elif type(event) is BookTop:
+                fold = tickers.get(event.instrument.id)
+                if fold is not None:
+                    fold.touched_ns = now_ns
+                    ticker = fold.top(event)
+                    if ticker is not None:
+                        out.append(ticker)
             else:
                 self._take_other(event, source, now_ns, out)
 
@@ -198,11 +205,11 @@ class Pipeline:
     def _take_other(self, event: VenueEvent, source: int, now_ns: int, out: list[Event]) -> None:
         instrument = event.instrument.id
         match event:
-            case BookTop() | DayStatistics():
+            case DayStatistics():
                 fold = self._tickers.get(instrument)
                 if fold is not None:
                     fold.touched_ns = now_ns
-                    ticker = fold.top(event) if isinstance(event, BookTop) else fold.day(event)
+                    ticker = fold.day(event)
                     if ticker is not None:
                         out.append(ticker)
             case BookSnapshot() | BookDelta():

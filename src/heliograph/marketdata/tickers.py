@@ -10,6 +10,9 @@ from heliograph.model.market import BookTop, DayStatistics, Ticker, Trade
 RENUMBERED_AFTER_NS: Final = 5 * NS_PER_S
 """A lower sequence that comes this long after the higher one means that the venue numbers anew."""
 
+Volumes = tuple[Decimal | None, Decimal | None, Decimal | None]
+"""In base, in quote, in contracts."""
+
 
 class TickerFold:
     """One instrument's ticker.
@@ -24,6 +27,7 @@ class TickerFold:
         """When the top or the statistics last came, news or not."""
         self._top: BookTop | None = None
         self._day: DayStatistics | None = None
+        self._volumes: Volumes = (None, None, None)
         self._last: Decimal | None = None
         self._last_ns: int | None = None
 
@@ -31,13 +35,21 @@ class TickerFold:
         """Take the book's top, and return the ticker that it makes; None if it is older than the one known."""
         known = self._top
         if known is not None:
-            if top.sequence is not None and known.sequence is not None:
-                if top.sequence <= known.sequence and top.received_ns - known.received_ns < RENUMBERED_AFTER_NS:
+            sequence, before = top.sequence, known.sequence
+            if sequence is None or before is None:
+                if _older(top.event_ns, known.event_ns):
                     return None
-            elif _older(top.event_ns, known.event_ns):
+            elif sequence <= before and top.received_ns - known.received_ns < RENUMBERED_AFTER_NS:
                 return None
         self._top = top
-        return self._ticker(top.event_ns, top.received_ns)
+        last, bid, ask = self._last, top.bid, top.ask
+        if last is None or bid is None or ask is None:
+            return None
+        base, quote, contracts = self._volumes
+        return Ticker(  # The hot one of the two places: `_ticker` is the other.
+            self.instrument, last, bid, top.bid_quantity, ask, top.ask_quantity, base, quote, contracts,
+            top.event_ns, top.received_ns,
+        )  # fmt: skip
 
     def day(self, day: DayStatistics) -> Ticker | None:
         """Take the day's statistics, and return the ticker that they make; None if they are older or the same."""
@@ -45,8 +57,9 @@ class TickerFold:
         if known is not None and (day.event_ns == known.event_ns is not None or _older(day.event_ns, known.event_ns)):
             return None
         self._day = day
+        self._volumes = (day.base_volume, day.quote_volume, day.contracts)
         self._move(day.last, day.event_ns)
-        return self._ticker(day.event_ns, day.received_ns)
+        return self._ticker(day)
 
     def trade(self, trade: Trade) -> None:
         """Take a trade's price as the last one."""
@@ -56,18 +69,13 @@ class TickerFold:
         if not _older(event_ns, self._last_ns):
             self._last, self._last_ns = last, event_ns
 
-    def _ticker(self, event_ns: int | None, received_ns: int) -> Ticker | None:
-        top, day, last = self._top, self._day, self._last
-        if top is None or last is None or top.bid is None or top.ask is None:
+    def _ticker(self, day: DayStatistics) -> Ticker | None:
+        top = self._top
+        if top is None or top.bid is None or top.ask is None or self._last is None:
             return None
-        if day is None:
-            return Ticker(
-                self.instrument, last, top.bid, top.bid_quantity, top.ask, top.ask_quantity, None, None, None,
-                event_ns, received_ns,
-            )  # fmt: skip
         return Ticker(
-            self.instrument, last, top.bid, top.bid_quantity, top.ask, top.ask_quantity, day.base_volume,
-            day.quote_volume, day.contracts, event_ns, received_ns,
+            self.instrument, self._last, top.bid, top.bid_quantity, top.ask, top.ask_quantity, *self._volumes,
+            day.event_ns, day.received_ns,
         )  # fmt: skip
 
 

@@ -85,11 +85,13 @@ class TradeTrack:
         if sequence is None:
             self._take_by_id(trade, now_ns, out)
         elif sequence == self._expected or self._expected is None:
-            self._deliver(trade, sequence, out)
+            out.append(trade)
+            self._expected = sequence + 1
+            self._newest_ns = trade.event_ns
             if self._held:
                 self._release(out)
-            if self._asked is None and self._hole.deadline_ns is not None:
-                self._settle(now_ns)
+                if self._asked is None:
+                    self._settle(now_ns)
         elif sequence > self._expected:
             self._ahead(trade, sequence, now_ns, out)
         elif self._restarted(trade):
