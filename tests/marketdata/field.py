@@ -11,6 +11,7 @@ import msgspec
 from heliograph.clock import Clock, SystemClock
 from heliograph.connect import rest
 from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.session import Capture
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.marketdata.sink import Resume, Sink
 from heliograph.metrics import FeedMetrics
@@ -199,6 +200,7 @@ async def field(
     sink: Sink | None = None,
     faults_per_minute: float = 0.0,
     clock: Clock | None = None,
+    capture: Capture | None = None,
     **limits: float,
 ) -> AsyncIterator[Field]:
     """Run a simulated venue and a feed on it; `limits` replaces some of the market's."""
@@ -225,6 +227,7 @@ async def field(
             client,
             resume=resume,
             refused=lambda subscriptions, error: refusals.append((subscriptions, error)),
+            capture=capture,
             seed=seed,
         )
         here = Field(sim, declared, feed, collector)

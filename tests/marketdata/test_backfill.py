@@ -108,6 +108,15 @@ def test_m7_t10_a_hole_of_several_bars_is_asked_for_exactly_and_told_in_order(ca
     assert rig.due(GRACE_NS) is None
 
 
+def test_grace_holds_from_the_first_boundary_on(candle: Make, btc: Instrument) -> None:
+    """A feed's start counts as an interruption, but there is nothing before the first candle to be missed."""
+    rig = Rig(btc)
+    rig.track.interrupted(3 * NS_PER_S)
+    rig.take(candle(0, event_s=58), candle(1, event_s=0.5))
+    assert rig.due(GRACE_NS - 1) is None
+    assert rig.due(1) is not None
+
+
 def test_live_candles_flow_while_a_hole_is_open(candle: Make, btc: Instrument) -> None:
     rig = Rig(btc)
     rig.take(candle(0, closed=True), candle(3, event_s=1), candle(3, event_s=2), candle(4, event_s=1))

@@ -258,7 +258,7 @@ class CandleTrack:
         self._refresh_ns = None
         if self._expected_ns is None:
             self._expected_ns = open_ns
-        elif open_ns > self._expected_ns and self._asked is None:
+        if open_ns > self._expected_ns and self._asked is None:
             self._suspect(now_ns)
         else:
             self._interrupted = False

@@ -13,13 +13,8 @@ class FeedSettings(msgspec.Struct, frozen=True):
     reconnect_delay_s_max: float = 60.0
     stable_s: float = 10.0
     """A connection that lasted this long makes the next pause a first one."""
-    rest_timeout_s: float = 5.0
-    rest_attempts_max: int = 4
-    """How often one request is tried before it has failed for good."""
     rest_concurrency_max: int = 8
     """Requests of one market under way at once."""
-    rest_connections_idle_max: int = 10
-    rest_connections_max: int = 20
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
     connect_timeout_s: float = 10.0

@@ -9,7 +9,7 @@ import structlog
 from heliograph.clock import NS_PER_S, Clock
 from heliograph.connect.backoff import Backoff
 from heliograph.connect.breaker import Breaker
-from heliograph.connect.limits import Window, acquire
+from heliograph.connect.limits import Window, acquire, loop_clock_ns
 from heliograph.connect.websocket import Settings as SocketSettings
 from heliograph.connect.websocket import connect
 from heliograph.errors import VenueUnreachable
@@ -63,6 +63,8 @@ class Gate:
             await connect(session.url, session, venue=self._market.venue, settings=self._settings, clock=self._clock)
         except VenueUnreachable as e:
             self.broke(e.kind)
+            if e.retry_after_s is not None:
+                self._connects.hold(loop_clock_ns(), e.retry_after_s)  # Whoever else connects heeds it as well.
             raise
         except BaseException:  # Cancelled, or the URL is none: the trial must not stay taken.
             self._breaker.abandoned()

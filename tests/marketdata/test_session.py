@@ -1,0 +1,41 @@
+from heliograph.model.market import Channel
+from heliograph.sim import Fault, FaultKind
+from heliograph.venues.contract import Subscription
+from tests.marketdata.field import field
+
+
+async def test_a_frame_that_is_not_documented_costs_no_other() -> None:
+    async with field() as here:
+        here.feed.add([*here.candles("BTCUSDT"), Subscription(Channel.TRADES, here.instrument("BTCUSDT"))])
+        await here.more_candles("BTCUSDT", 1)
+        await here.sim.fault(Fault(FaultKind.WRONG_JSON, count=3, match="@"))
+        await here.sink.until(lambda: here.metrics.frames_refused >= 3)
+        await here.more_candles("BTCUSDT", 2)
+        here.check_candles("BTCUSDT")
+        here.check_trades("BTCUSDT")
+        assert here.metrics.reconnections == 0
+
+
+async def test_frames_that_are_not_documented_again_and_again_cost_the_connection() -> None:
+    async with field() as here:
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", 1)
+        await here.sim.fault(Fault(FaultKind.WRONG_JSON, count=25, match="@kline"))
+        await here.sink.until(lambda: here.metrics.reconnections >= 1)
+        await here.more_candles("BTCUSDT", 3)
+        here.check_candles("BTCUSDT")
+
+
+async def test_m13_silence_is_answered_by_rest_not_by_a_reconnect() -> None:
+    async with field() as here:
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", 1)
+        asked = here.metrics.backfills_succeeded
+        await here.sim.fault(Fault(FaultKind.SILENCE, duration_s=1.6))
+        await here.more_candles("BTCUSDT", 2)
+        assert here.metrics.backfills_succeeded > asked
+        await here.more_candles("BTCUSDT", 3)
+        here.check_candles("BTCUSDT")
+        here.check_order()
+        assert (here.metrics.reconnections, here.sim.listeners["spot"].connects) == (0, 1)
+        assert sum(here.metrics.connection_errors.values()) == 0
