@@ -3,6 +3,7 @@ import signal
 from datetime import datetime, timedelta
 
 import pytest
+import structlog
 import typer
 
 from heliograph.cli.connector_cli import commands
@@ -70,7 +71,10 @@ async def test_closed_candles_are_printed_once_and_in_order() -> None:
 def test_a_bad_argument_is_one_clear_line_and_exit_code_2(
     arguments: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run(typer.main.get_command(commands), arguments.split(), "connector-cli")
+    try:
+        code = run(typer.main.get_command(commands), arguments.split(), "connector-cli")
+    finally:
+        structlog.reset_defaults()  # The command has sent the logs to the stderr of this test.
     said = capsys.readouterr()
     assert (code, said.out) == (2, "")
     assert said.err.count("\n") == 1

@@ -103,12 +103,12 @@ class Server:
         except VenueRejected as e:
             connection.refuse(Refusal(f"Subscription rejected by {e.venue}", exchange_message=venue_words(e)))
         except HeliographError as e:
-            log.warning("subscription failed", exchange=request.exchange, error=str(e))
             connection.refuse(Refusal(f"Internal streaming error: {e}"), WSCloseCode.TRY_AGAIN_LATER)
+            log.warning("subscription failed", exchange=request.exchange, error=str(e))
         except Exception:
             # The supervisor's border: what goes wrong for one client must not end the others' streams.
-            log.exception("subscription failed", exchange=request.exchange)
             connection.refuse(Refusal("Internal streaming error"), WSCloseCode.TRY_AGAIN_LATER)
+            log.exception("subscription failed", exchange=request.exchange)
         else:
             connection.confirmed(tuple(Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments))
 
