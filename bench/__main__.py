@@ -45,12 +45,10 @@ def _source(kind: str, count: int, cpu: int | None) -> Iterator[IO[str]]:
             process.kill()
 
 
-def _client(
-    side: str, what: str, kind: str, port: int, count: int, valkey_port: int, cpu: int | None
-) -> dict[str, float]:
+def _client(arguments: list[str], cpu: int | None) -> dict[str, float]:
     pin = [] if cpu is None else ["--cpu", str(cpu)]
-    command = [sys.executable, "-m", "bench.client", side, what, kind, str(port), str(count), str(valkey_port), *pin]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "bench.client", *arguments, *pin]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[1:])} failed:\n{done.stderr}")
     measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
