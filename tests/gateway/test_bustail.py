@@ -14,14 +14,13 @@ from heliograph.bus.embedded import Server
 from heliograph.bus.entries import Stream
 from heliograph.bus.publisher import Publisher
 from heliograph.clock import NS_PER_MS, SystemClock
-from heliograph.errors import BusError, DecodeError
+from heliograph.errors import BusError
 from heliograph.gateway.bustail import BusTail
 from heliograph.gateway.hub import Hub
 from heliograph.gateway.probes import readiness
 from heliograph.gateway.stream import Stream as Subscription_
 from heliograph.marketdata.demand import DemandTail
 from heliograph.metrics import FeedCollector
-from heliograph.model import demand
 from heliograph.model.instrument import SPOT
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap
@@ -226,20 +225,3 @@ async def test_a_server_that_refuses_us_for_good_ends_the_hub_with_its_words(val
     with pytest.raises(BusError, match="NOPERM"):
         async with asyncio.timeout(10), beside(hub.run()), stream_of(hub, "BTCUSDT"):
             await asyncio.Event().wait()
-
-
-def test_a_demand_reads_back_and_a_malformed_one_is_refused() -> None:
-    good = (
-        b'{"gateway":"g","exchange":"binance","market":"spot","symbols":["X"],"channel":"candles","interval":"1m",'
-        b'"until_ms":1}'
-    )
-    assert demand.encode(demand.decode(good)) == good
-    for bad in (
-        b"",
-        b"[]",
-        good.replace(b'"1m"', b'"7m"'),
-        good.replace(b'"1m"', b"null"),
-        good.replace(b'["X"]', b"[" + b",".join([b'"X"'] * 1001) + b"]"),
-    ):
-        with pytest.raises(DecodeError):
-            demand.decode(bad)

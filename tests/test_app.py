@@ -10,7 +10,7 @@ from heliograph.config import ConnectorSettings, RepairSettings, load
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import VenueId
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
 HEAD = "# The OHLCV connector's settings, each with its default. Copy to .env and change what you need.\n"
 
 ELSEWHERE = {
