@@ -1,7 +1,10 @@
-from heliograph.model.market import Channel
+from collections.abc import Sequence
+
+from heliograph.model.event import Event
+from heliograph.model.market import Candle, Channel
 from heliograph.sim import Fault, FaultKind
 from heliograph.venues.contract import Subscription
-from tests.marketdata.field import field
+from tests.marketdata.field import Collector, field
 
 
 async def test_a_frame_that_is_not_documented_costs_no_other() -> None:
@@ -39,3 +42,28 @@ async def test_m13_silence_is_answered_by_rest_not_by_a_reconnect() -> None:
         here.check_order()
         assert (here.metrics.reconnections, here.sim.listeners["spot"].connects) == (0, 1)
         assert sum(here.metrics.connection_errors.values()) == 0
+
+
+class Faulty(Collector):
+    """A consumer with a bug that shows once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 1
+
+    def push(self, events: Sequence[Event]) -> None:
+        if self.left and any(isinstance(e, Candle) and e.closed for e in events):
+            self.left -= 1
+            raise ZeroDivisionError
+        super().push(events)
+
+
+async def test_a_fault_of_ours_costs_a_connection_and_not_the_feed() -> None:
+    faulty = Faulty()
+    async with field(sink=faulty) as here:
+        here.feed.add(here.candles("BTCUSDT"))
+        instrument = here.instrument("BTCUSDT")
+        await faulty.until(lambda: len(faulty.closed(instrument)) >= 3)
+        assert faulty.left == 0
+        assert here.metrics.reconnections == 1
+        assert here.metrics.connection_errors == {"closed": 1}

@@ -72,7 +72,12 @@ class Requests:
                 return
             if isinstance(request.purpose, BookPage) and not session.open:
                 return
-            answer = session.fetched(request, body)
+            try:
+                answer = session.fetched(request, body)
+            except Exception:  # The supervisor's border: a fault of ours in one answer costs that answer, not the feed.
+                log.exception("answer not taken", venue=self._market.venue, path=request.path)
+                self._fail(first, request, session, "a fault of ours")
+                return
             if answer.refusal is not None:
                 self._intake.failed(first.purpose, f"an answer that is not documented: {answer.refusal}")
                 return
