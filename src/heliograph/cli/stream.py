@@ -3,6 +3,7 @@
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from rich.console import Console, Group
@@ -109,9 +110,12 @@ class Board:
 
     def drawn(self) -> Group:
         """Return what to show."""
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("instrument", "what", "value", "", "at", "events"):
-            table.add_column(heading, justify="right" if heading in ("value", "events") else "left", no_wrap=True)
+        table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
+        for heading in ("instrument", "what", "value"):
+            table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)  # the first to give way on a narrow screen
+        table.add_column("at", no_wrap=True, min_width=8)
+        table.add_column("events", justify="right", no_wrap=True, min_width=6)
         for (instrument, what), cells in sorted(self._rows.items()):
             table.add_row(instrument, what, *cells, str(self._counts[(instrument, what)]))
         gaps = [Text(f"gap in {g.channel} of {g.instrument.symbol}: {g.reason}", style="red") for g in self._gaps]
@@ -121,19 +125,24 @@ class Board:
 def _cells(event: Candle | Ticker | Trade | BookSnapshot | BookDelta) -> tuple[str, str, str]:
     match event:
         case Candle():
-            spread = f"O {fixed(event.open)} H {fixed(event.high)} L {fixed(event.low)}"
-            return f"candle {event.interval}", fixed(event.close), f"{spread} {'closed' if event.closed else 'open'}"
+            spread = f"O {_short(event.open)} H {_short(event.high)} L {_short(event.low)}"
+            return f"candle {event.interval}", _short(event.close), f"{'closed' if event.closed else 'open'} {spread}"
         case Ticker():
-            return "ticker", fixed(event.last), f"bid {fixed(event.bid)} ask {fixed(event.ask)}"
+            return "ticker", _short(event.last), f"bid {_short(event.bid)} ask {_short(event.ask)}"
         case Trade():
-            return "trade", fixed(event.price), f"{event.side} {fixed(event.quantity)}"
+            return "trade", _short(event.price), f"{event.side} {_short(event.quantity)}"
         case BookSnapshot() if event.bids and event.asks:
-            best = f"{fixed(event.bids[0][0])} / {fixed(event.asks[0][0])}"
-            return "book", best, f"{len(event.bids)} bids, {len(event.asks)} asks shown"
+            return "book", _short(event.bids[0][0]), f"best bid; best ask {_short(event.asks[0][0])}"
         case BookSnapshot():
-            return "book", "one side is empty", ""
+            return "book", "", "one side is empty"
         case BookDelta():
             return "book deltas", "", f"{len(event.bids) + len(event.asks)} levels changed"
+
+
+def _short(value: Decimal) -> str:
+    """Render for eyes: without the zeros that only fill the venue's precision."""
+    text = fixed(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _time(instant_ns: int) -> str:
