@@ -85,6 +85,7 @@ _NOT_SETTINGS: Final = frozenset(
         "HELIOGRAPH_CAPTURES",  # read by the tests
         "HELIOGRAPH_CONFORMANCE",
         "HELIOGRAPH_FAULTS",
+        "HELIOGRAPH_FAULTS_SEED",
     }
 )
 
