@@ -120,3 +120,16 @@ def test_the_told_deltas_always_fold_into_the_told_book(btc: Instrument, changes
     sequences = [e.sequence for e in out if isinstance(e, BookDelta) and e.sequence is not None]
     if lost_at >= len(changes):
         assert sequences == sorted(set(sequences))
+
+
+def test_a_connection_that_was_behind_when_the_owner_left_goes_on_with_the_book(btc: Instrument) -> None:
+    """Its codec is in sequence and will not send another snapshot: what it says from now on is all there is."""
+    fold = BookFold(btc, TENTH_NS, FeedMetrics("binance", "spot"))
+    out: list[Event] = []
+    fold.take(_snapshot(btc, 10, (5, 1)), 1, 0, out)
+    fold.take(_delta(btc, 11, (6, 1)), 1, 0, out)
+    fold.take(_snapshot(btc, 10, (5, 1)), 2, 0, out)
+    fold.lost(1)
+    fold.take(_delta(btc, 11, (6, 1)), 2, 0, out)
+    fold.take(_delta(btc, 12, (7, 1)), 2, 0, out)
+    assert _folded(btc, out).bids() == _levels((7, 1), (6, 1), (5, 1))

@@ -61,7 +61,7 @@ class BookFold:
             else:
                 self._metrics.book_resyncs += 1
                 self._replace(_folded(event), event.received_ns, out)
-        elif self._owner is None:
+        elif self._owner is None and source not in self._shadows:
             if type(event) is BookDelta:
                 return  # it changes a book that nobody has
             self._owner = source
@@ -104,7 +104,10 @@ class BookFold:
         else:
             assert type(event) is BookDelta
             shadow.apply(event)
-        if shadow.sequence is None or self._book.sequence is None or shadow.sequence >= self._book.sequence:
+        behind = (
+            shadow.sequence is not None and self._book.sequence is not None and shadow.sequence < self._book.sequence
+        )
+        if self._owner is None or not behind:  # Without an owner nobody else will ever catch up.
             del self._shadows[source]
             self._owner = source
             self._replace(shadow, event.received_ns, out)
