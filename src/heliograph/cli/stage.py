@@ -55,32 +55,50 @@ class Stage:
         sink: the streams, open.
         reader: reads them back.
         publisher: writes them.
+        valkey_url: where the streams are.
         gateway_url: where the clients connect.
 
     """
 
     def __init__(
-        self, sim: SimulatedBinance, sink: StreamSink, reader: Reader, publisher: Publisher, gateway_url: str
+        self,
+        sim: SimulatedBinance,
+        sink: StreamSink,
+        reader: Reader,
+        publisher: Publisher,
+        valkey_url: str,
+        gateway_url: str,
     ) -> None:
         self.sim = sim
+        self.valkey_url = valkey_url
         self.feeds: list[MarketFeed] = []
         self.happened: list[str] = []
         self._sink = sink
         self._reader = reader
         self._publisher = publisher
         self._gateway_url = gateway_url
-        self._instruments: list[tuple[Instrument, int]] = []  # and since when it was to be supplied
+        self._instruments: list[tuple[Instrument, int]] = []  # and from when on the record is whole
         self._running: list[asyncio.Task[None]] = []
         self._quotes: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=10_000)
         self._quoted = 0
 
-    def add(self, feed: MarketFeed, instruments: Sequence[Instrument]) -> None:
-        """Run a feed with every channel of some instruments."""
+    @property
+    def instruments(self) -> list[Instrument]:
+        """What is supplied."""
+        return [instrument for instrument, _ in self._instruments]
+
+    async def add(self, feed: MarketFeed, instruments: Sequence[Instrument]) -> None:
+        """Run a feed with every channel of some instruments, and wait until it tells of the first candle."""
         feed.add([Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments])
         feed.add([Subscription(c, i) for i in instruments for c in (Channel.TICKER, Channel.TRADES, Channel.BOOK)])
         self.feeds.append(feed)
-        self._instruments += [(instrument, self.sim.clock.now_ns()) for instrument in instruments]
         self._running.append(asyncio.create_task(feed.run()))
+        async with asyncio.timeout(SETTLE_S):
+            while not feed.metrics.quotes_open:  # noqa: ASYNC110 (a counter has nobody to tell)
+                await asyncio.sleep(0.01)
+        # The candle that is open now is the first of the record; what has to be there whole is the next one.
+        whole_ns = Interval.M1.next_open(Interval.M1.open_of(self.sim.clock.now_ns()))
+        self._instruments += [(instrument, whole_ns) for instrument in instruments]
 
     async def make_trouble(self) -> None:
         """Let one thing after another go wrong."""
@@ -153,9 +171,7 @@ class Stage:
 
     async def _arrived(self, until_ns: int) -> bool:
         for instrument, since_ns in self._instruments:
-            bars = self.sim.ledger.candles(
-                instrument.market, instrument.venue_symbol, Interval.M1, Interval.M1.next_open(since_ns), until_ns
-            )
+            bars = self.sim.ledger.candles(instrument.market, instrument.venue_symbol, Interval.M1, since_ns, until_ns)
             closed = [bar for bar in bars if bar.end_ns <= until_ns]
             newest_ns = await self._sink.last_closed(instrument, Interval.M1)
             if closed and (newest_ns is None or newest_ns < closed[-1].open_ns):
@@ -170,7 +186,7 @@ class Stage:
         market, symbol = instrument.market, instrument.venue_symbol
         entries = await self._reader.entries(keys.candles(instrument, Interval.M1))
         candles = [decode_candle(entry.data, instrument, 0) for entry in entries]
-        bars = self.sim.ledger.candles(market, symbol, Interval.M1, Interval.M1.next_open(since_ns), until_ns)
+        bars = self.sim.ledger.candles(market, symbol, Interval.M1, since_ns, until_ns)
         verdict = audit_candles([bar for bar in bars if bar.end_ns <= until_ns], candles)
         entries = await self._reader.entries(keys.of_kind(instrument, Trade))
         trades = [decode_trade(entry.data, instrument, 0) for entry in entries]
@@ -199,7 +215,7 @@ async def open_stage(speed: float, seed: int) -> AsyncIterator[Stage]:
         sink = StreamSink(publisher, reader, stream_maxlen=STREAM_MAXLEN, feed_maxlen=100_000)
         tail = BusTail(server.url, "demo", collector, clock)
         gateway = await stack.enter_async_context(app.open_gateway(tail, venues, settings, collector, clock))
-        stage = Stage(sim, sink, reader, publisher, f"ws://{gateway.server.address}")
+        stage = Stage(sim, sink, reader, publisher, server.url, f"ws://{gateway.server.address}")
         client = await stack.enter_async_context(rest.Client(app.rest_settings(settings), random.Random(seed)))
         repair = config.load(config.RepairSettings, gap_grace=0.5)
         feed_settings = msgspec.structs.replace(app.feed_settings(settings, repair), reconnect_delay_s=0.5)
@@ -208,7 +224,7 @@ async def open_stage(speed: float, seed: int) -> AsyncIterator[Stage]:
             collector.add(metrics)
             instruments = await _listed(client, market)
             feed = MarketFeed(market, feed_settings, sink, metrics, clock, client, resume=sink)
-            stage.add(feed, instruments)
+            await stage.add(feed, instruments)
             listener = stage.listen(market.market, [i.venue_symbol for i in instruments])
             await stack.enter_async_context(app.beside(listener))
         yield stage

@@ -1,0 +1,53 @@
+"""What `stream` and `capture` are asked for."""
+
+import pytest
+
+from heliograph.app import Where
+from heliograph.cli.wish import Wish, check, open_wish, subscriptions_of
+from heliograph.config import ConnectorSettings
+from heliograph.errors import ConfigError, VenueUnreachable
+from heliograph.marketdata.tap import Tap
+from heliograph.model.instrument import SPOT, Instrument, VenueId
+from heliograph.model.interval import Interval
+from heliograph.model.market import Candle, Channel
+from heliograph.venues.contract import Subscription
+
+BITCOIN = Instrument(VenueId("binance"), SPOT, "BTCUSDT")
+
+
+def wish(venue: str = "binance", market: str | None = "spot", *symbols: str, where: Where | None = None) -> Wish:
+    return Wish(venue, market, symbols or ("BTCUSDT",), ["candles"], "1m", where or Where(simulated=True))
+
+
+def test_every_channel_of_every_instrument_is_wanted_and_only_candles_have_an_interval() -> None:
+    assert subscriptions_of([BITCOIN], ["candles", "book"], "5m") == [
+        Subscription(Channel.CANDLES, BITCOIN, Interval.M5),
+        Subscription(Channel.BOOK, BITCOIN),
+    ]
+
+
+@pytest.mark.parametrize(("channel", "interval"), [("candels", "1m"), ("candles", "7m")])
+def test_what_there_is_not_is_refused(channel: str, interval: str) -> None:
+    with pytest.raises(ConfigError, match="unknown"):
+        subscriptions_of([BITCOIN], [channel], interval)
+
+
+@pytest.mark.parametrize("refused", [wish("mtgox"), wish("binance", None), wish("binance", "margin")])
+def test_a_wish_is_checked_before_anything_is_opened(refused: Wish) -> None:
+    with pytest.raises(ConfigError):
+        check(refused)
+
+
+async def test_a_wish_is_supplied() -> None:
+    tap = Tap()
+    async with open_wish(wish(), ConnectorSettings(), tap):
+        events = await tap.take()
+    assert all(isinstance(event, Candle) for event in events)
+    assert {event.instrument.symbol for event in events} == {"BTC/USDT"}
+
+
+async def test_a_venue_that_is_away_is_said_to_be_away() -> None:
+    nowhere = wish(where=Where(endpoint="http://127.0.0.1:9"))
+    with pytest.raises(VenueUnreachable):
+        async with open_wish(nowhere, ConnectorSettings(rest_timeout=1.0), Tap()):
+            pytest.fail("opened a feed of a venue that is away")
