@@ -168,9 +168,13 @@ class House:
             assert answer.status == 200
 
     async def kill(self, *victims: str) -> None:
-        """Kill all of these, one right after the other."""
+        """Kill all of these, one right after the other; every other server has stood still for a moment then."""
         for victim in victims:
             if victim == "server":
+                if self.rng.random() < 0.5:
+                    # What is written to a server that stands still is unanswered when it dies, for certain.
+                    os.kill(self.server.pid, signal.SIGSTOP)
+                    await self.pause(BAR_S)
                 await asyncio.to_thread(self.server.kill)
             elif victim == "simulator":
                 await self.simulator.kill()
@@ -180,6 +184,19 @@ class House:
                 self.gave_up += 1
                 continue
             self.kills[victim] += 1
+
+    async def kill_server_losing(self, s: float, *victims: str) -> None:
+        """Kill the server, and others right after it, and take from its disk what it wrote in the last `s` seconds.
+
+        So much may be lost of an append-only file that is synced each second, when its machine goes down with it or its
+        disk is busy; what was lost had been acknowledged, and had been read.
+        """
+        file = max((self.server.directory / "appendonlydir").glob("*.incr.aof"))
+        size = file.stat().st_size
+        await asyncio.sleep(s)
+        await self.kill("server", *victims)
+        self.kills["bytes lost"] += file.stat().st_size - size
+        os.truncate(file, size)
 
     async def start(self, victim: str) -> None:
         """Start again what was killed."""

@@ -16,14 +16,17 @@ PROGRAM = Path(sys.executable).parent / "heliograph"
 # could else be given that very port, and connect to itself. Above the range of the embedded servers.
 PORTS = range(30_000, 32_000)
 
+_given: set[int] = set()
+
 UP_S_MAX = 60.0
 STOP_S_MAX = 30.0
 
 
 def free_port(rng: Random) -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 that nobody listens on, and that was not returned before."""
     while True:
-        port = rng.choice(PORTS)
+        port = rng.choice([port for port in PORTS if port not in _given])
+        _given.add(port)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -63,6 +63,10 @@ class Record(msgspec.Struct):
     @property
     def faithful(self) -> bool:
         return self.candle_verdict.faithful and self.trade_verdict.faithful and not self.gaps and not self.late
+
+    def __add__(self, other: Self) -> "Record":
+        mine, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
+        return Record(*(one + another for one, another in zip(mine, theirs, strict=True)))
 
     def __str__(self) -> str:
         both = self.candle_verdict + self.trade_verdict

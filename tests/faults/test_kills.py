@@ -4,6 +4,7 @@ A run prints its seed; `HELIOGRAPH_FAULTS_SEED` gives it back. What a seed repea
 the machine's scheduler makes of it is its own. `HELIOGRAPH_FAULTS=full` kills five times as often.
 """
 
+import asyncio
 import os
 import random
 import secrets
@@ -18,6 +19,7 @@ from tests.faults.record import Record, judge
 
 TIMES = 5 if os.environ.get("HELIOGRAPH_FAULTS") == "full" else 1
 KILLS_EACH = 20 * TIMES
+HOUSES = 2
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300 * TIMES)]
 
@@ -58,7 +60,17 @@ async def standing(rng: random.Random, say: Say, **switches: str) -> AsyncIterat
 
 
 async def test_after_every_kill_each_event_is_on_its_stream_once(rng: random.Random, say: Say) -> None:
-    victims = ["server", "simulator", "feed"] * KILLS_EACH
+    """Each process twenty times, in two houses at once: recovering is mostly waiting."""
+    async with asyncio.TaskGroup() as tasks:
+        runs = [
+            tasks.create_task(_kill_all(random.Random(rng.random()), say, KILLS_EACH // HOUSES)) for _ in range(HOUSES)
+        ]
+    whole = sum((run.result() for run in runs), Record())
+    say(f"server, simulator and feed killed {KILLS_EACH} times each: {whole}")
+
+
+async def _kill_all(rng: random.Random, say: Say, each: int) -> Record:
+    victims = ["server", "simulator", "feed"] * each
     rng.shuffle(victims)
     async with standing(rng, say) as (house, record):
         for victim in victims:
@@ -68,25 +80,42 @@ async def test_after_every_kill_each_event_is_on_its_stream_once(rng: random.Ran
             await house.start(victim)
             if rng.random() < 0.8:  # Else the next one is killed while this one is still being mended.
                 await house.recovered()
-    assert house.kills == dict.fromkeys(("server", "simulator", "feed"), KILLS_EACH)
+    assert house.kills == dict.fromkeys(("server", "simulator", "feed"), each)
+    assert record.faithful
+    assert record.misread == 0
+    return record
+
+
+async def test_a_server_that_forgets_its_last_second_is_told_again(rng: random.Random, say: Say) -> None:
+    async with standing(rng, say) as (house, record):
+        for _ in range(4 * TIMES):
+            await house.kill_server_losing(rng.uniform(0.2, 1.0))
+            await house.pause(BAR_S)
+            await house.start("server")
+            await house.recovered()
+    assert house.kills["bytes lost"] > 0
     assert record.faithful
     assert record.misread == 0
 
 
 async def test_the_server_and_the_feed_are_killed_together(rng: random.Random, say: Say) -> None:
-    """What the server had acknowledged and lost is known to nobody then: the next feed must take it from the venue."""
+    """What the server forgets is known to nobody then: the next feed must take it from the venue."""
     async with standing(rng, say) as (house, record):
-        for _ in range(5 * TIMES):
+        for turn in range(4 * TIMES):
             pair = ["server", "feed"]
-            await house.pause(BAR_S)
             rng.shuffle(pair)
-            await house.kill(*pair)
+            if turn % 2:
+                await house.kill_server_losing(rng.uniform(0.2, 1.0), "feed")
+            else:
+                await house.pause(BAR_S)
+                await house.kill(*pair)
             rng.shuffle(pair)
             for victim in pair:
                 await house.pause(BAR_S)
                 await house.start(victim)
             await house.recovered()
-    assert house.kills["server"] == 5 * TIMES
+    assert house.kills["server"] == 4 * TIMES
+    assert house.kills["bytes lost"] > 0
     assert record.faithful
 
 
