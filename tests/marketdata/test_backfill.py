@@ -190,12 +190,26 @@ def test_the_first_candle_is_the_beginning(candle: Make, btc: Instrument) -> Non
 def test_what_was_missed_while_down_is_a_hole_and_is_asked_for_without_grace(candle: Make, btc: Instrument) -> None:
     rig = Rig(btc, last_bar=2)
     rig.track.interrupted(3 * NS_PER_S)
-    rig.take(candle(2, closed=True), candle(6, event_s=1))
+    rig.take(candle(2, closed=True), candle(6, event_s=3))
     page = rig.due()
     assert page is not None
     assert bars_of(page) == (3, 5)
     rig.answer(page, *(candle(bar, closed=True) for bar in (3, 4, 5)))
     assert rig.closed_bars() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("event_s", [0, 2.9, None])
+def test_a_bar_that_has_just_ended_is_not_asked_for_at_once(
+    candle: Make, btc: Instrument, event_s: float | None
+) -> None:
+    """A venue's REST was seen to change a bar up to two seconds after its end, and would tell figures that are not."""
+    rig = Rig(btc, last_bar=2)
+    rig.track.interrupted(3 * NS_PER_S)
+    rig.take(candle(4, event_s=event_s))
+    assert rig.due(GRACE_NS - 1) is None
+    rig.take(candle(3, closed=True, event_s=60, count=9))
+    assert rig.due(1) is None
+    assert rig.closed_bars() == [3]
 
 
 def test_after_an_interruption_a_silent_stream_is_asked_for_by_rest(candle: Make, btc: Instrument) -> None:

@@ -161,7 +161,7 @@ class CandleTrack:
             return not self._patience.dedupe
         self._live_ns = candle.open_ns
         self._live = candle
-        self._advanced(candle.open_ns, now_ns)
+        self._advanced(candle, now_ns)
         return True
 
     def final(self, candle: Candle, now_ns: int, out: list[Event]) -> None:
@@ -191,7 +191,8 @@ class CandleTrack:
         """Take note that the connection was lost.
 
         Args:
-            refresh_ns: when to ask REST if no candle has come by then; the next hole is asked for without grace.
+            refresh_ns: when to ask REST if no candle has come by then; the next hole is asked for without grace,
+                unless its last candle has only just ended.
 
         """
         self._interrupted = True
@@ -254,19 +255,28 @@ class CandleTrack:
         self._asked = CandlePage(self.instrument, self.interval, from_ns, to_ns)
         return self._asked
 
-    def _advanced(self, open_ns: int, now_ns: int) -> None:
+    def _advanced(self, candle: Candle, now_ns: int) -> None:
         self._refresh_ns = None
         if self._expected_ns is None:
-            self._expected_ns = open_ns
-        if open_ns > self._expected_ns and self._asked is None:
-            self._suspect(now_ns)
+            self._expected_ns = candle.open_ns
+        if candle.open_ns > self._expected_ns and self._asked is None:
+            self._suspect(now_ns, past_ns=0 if candle.event_ns is None else candle.event_ns - candle.open_ns)
         else:
             self._interrupted = False
 
-    def _suspect(self, now_ns: int) -> None:
+    def _suspect(self, now_ns: int, past_ns: int = 0) -> None:
+        """Ask for what is missing: after an interruption at once, if its last candle has been over for long enough.
+
+        Args:
+            now_ns: the time.
+            past_ns: how long it has been over, by the venue's time. Until the grace has passed REST itself may not
+                have the final revision.
+
+        """
         if not self._patience.backfill:
             return
-        self._hole.suspect(now_ns if self._interrupted else now_ns + self._patience.grace_ns)
+        at_once = self._interrupted and past_ns >= self._patience.grace_ns
+        self._hole.suspect(now_ns if at_once else now_ns + self._patience.grace_ns)
         self._interrupted = False
 
     def _deliver(self, candle: Candle, out: list[Event]) -> None:
@@ -292,7 +302,7 @@ class CandleTrack:
             self._give_up("too many candles waited for it", candle.received_ns, out)
             self._settle(now_ns)
         elif self._asked is None and self._hole.deadline_ns is None:
-            self._suspect(now_ns)
+            self._suspect(now_ns, past_ns=candle.close_ns - candle.open_ns)
 
     def _repeated(self, candle: Candle, out: list[Event]) -> None:
         self._metrics.duplicates += 1

@@ -34,7 +34,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class CandlePage(msgspec.Struct, frozen=True):
-    """Wants the candles that open from `from_ns` up to and including `to_ns` (None: up to the present)."""
+    """Wants the candles that open from `from_ns` up to and including `to_ns` (None: up to the present).
+
+    Who names an end has seen the venue pass it, and has waited since for revisions that come late.
+    """
 
     instrument: Instrument
     interval: Interval

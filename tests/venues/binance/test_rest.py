@@ -94,9 +94,12 @@ def test_every_candle_of_a_range_comes_once_closed_and_in_order(market: str, cou
 def test_a_range_up_to_the_present_ends_with_the_live_candle_open(market: str, count: int) -> None:
     page = CandlePage(INSTRUMENTS[market], Interval.M1, START_NS, None)
     now_ns = START_NS + count * MINUTE_NS - 1
-    candles, _ = fetch(market, page, now_ns)
+    candles, _ = fetch(market, page, now_ns, venue_ns=now_ns)
     assert [c.open_ns for c in candles] == [START_NS + i * MINUTE_NS for i in range(count)]
     assert [c.closed for c in candles] == [True] * (count - 1) + [False]
+    untimed, _ = fetch(market, page, now_ns)
+    assert [c.open_ns for c in untimed] == [c.open_ns for c in candles]
+    assert [c.closed for c in untimed] == [True] * (count - 2) + [False] * min(count, 2), "the last may have just ended"
 
 
 @pytest.mark.parametrize("interval", [Interval.D1, Interval.W1, Interval.MO1])
@@ -121,6 +124,15 @@ def test_a_last_row_is_closed_only_well_after_its_end_in_the_venues_own_time(ven
     (candle,) = got.candles
     assert candle.closed is closed
     assert (candle.event_ns, candle.source, candle.close_ns) == (None, Source.REST, START_NS + MINUTE_NS)
+
+
+@pytest.mark.parametrize(("past_ns", "closed"), [(0, False), (3 * NS_PER_S - 1, False), (3 * NS_PER_S, True)])
+def test_up_to_the_present_a_bar_that_has_just_ended_is_not_final_yet(past_ns: int, closed: bool) -> None:
+    """Bars were seen to change up to two seconds after their end, when the next row is there already."""
+    body = json.dumps([row(START_NS + i * MINUTE_NS) for i in range(3)]).encode()
+    venue_ns = START_NS + 2 * MINUTE_NS + past_ns
+    got = read_candles(RULES["usdm"], CandlePage(INSTRUMENTS["usdm"], Interval.M1, START_NS, None), body, venue_ns, 1)
+    assert [c.closed for c in got.candles] == [True, closed, False]
 
 
 def test_volumes_are_base_and_quote_but_contracts_and_base_on_coinm() -> None:

@@ -39,6 +39,8 @@ SETTLED_NS: Final = 10 * NS_PER_S
 
 An answer may be some seconds old when it is read, and bars were seen to change up to 2 s after their end.
 """
+LATE_NS: Final = 3 * NS_PER_S
+"""How far past its end the venue's time must be for a row to be final that is followed by another one."""
 
 
 class Rest(msgspec.Struct, frozen=True):
@@ -163,10 +165,12 @@ class CandleAnswer(msgspec.Struct, frozen=True):
 def read_candles(rest: Rest, page: CandlePage, body: bytes, venue_ns: int, received_ns: int) -> CandleAnswer:
     """Read an answer to a page of candles; raises one of `FAULTS`.
 
-    A row is closed if another follows it, or if it ended well before `venue_ns`, the newest instant that the venue told
-    us: our own clock proves nothing, and the live bar is in every answer that reaches the present.
+    A row is closed if it ended well before the newest instant that the venue told us, be it `venue_ns` or the opening
+    of the last row: our own clock proves nothing, and the live bar is in every answer that reaches the present. In a
+    range that ends, whose asker has waited for what is late, it suffices that another row follows.
     """
     rows = decode_rows(body)
+    proven_ns = max([venue_ns, *(row.t * NS_PER_MS for row in rows[-1:])])
     end_ns = page_end(page, rest.rows_max)
     wanted_ns = end_ns if page.to_ns is None else page.to_ns
     candles: list[Candle] = []
@@ -174,7 +178,8 @@ def read_candles(rest: Rest, page: CandlePage, body: bytes, venue_ns: int, recei
         if i and row.t <= rows[i - 1].t:
             raise ValueError("candles that are not in ascending order")
         followed = i + 1 < len(rows)
-        closed = followed or venue_ns >= (row.T + 1) * NS_PER_MS + SETTLED_NS
+        past_ns = proven_ns - (row.T + 1) * NS_PER_MS
+        closed = past_ns >= (LATE_NS if followed else SETTLED_NS) or (followed and page.to_ns is not None)
         candle = to_candle(
             row, page.instrument, page.interval, received_ns, contracts=rest.counts_contracts, closed=closed
         )
@@ -186,6 +191,8 @@ def read_candles(rest: Rest, page: CandlePage, body: bytes, venue_ns: int, recei
         return CandleAnswer(candles, None)
     if newest_ns == end_ns:
         candles.pop()  # The next page begins with it, and then knows whether another follows.
+        if len(candles) > 1 and not candles[-1].closed:
+            end_ns = candles.pop().open_ns
     return CandleAnswer(candles, CandlePage(page.instrument, page.interval, end_ns, page.to_ns))
 
 
