@@ -5,10 +5,18 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from heliograph.bus.embedded import Server, binary_version, find_binary, primary_and_replica
 
 SERVERS = ("embedded", "redis")
+
+
+@pytest.fixture(autouse=True)
+def logging_left_as_found() -> Iterator[None]:
+    """Undo what a command run in this process did to the logs: its standard error is closed when its test ends."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
