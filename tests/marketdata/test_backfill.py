@@ -236,6 +236,29 @@ def test_too_long_a_hole_is_told_in_part_and_filled_in_part(candle: Make, btc: I
     assert rig.closed_bars() == [0, *range(90, 100)]
 
 
+def test_a_silent_stream_is_not_asked_for_from_weeks_ago(candle: Make, btc: Instrument) -> None:
+    rig = Rig(btc, last_bar=0, backfill_candles_max=10)
+    rig.track.interrupted(3 * NS_PER_S)
+    present = candle(100)
+    page = rig.track.due(3 * NS_PER_S, present.open_ns + NS_PER_S, rig.out)
+    assert page is not None
+    assert bars_of(page) == (90, None)
+    rig.answer(page, *(candle(bar, closed=True) for bar in range(90, 100)), present)
+    following = rig.due(GRACE_NS)
+    assert following is not None
+    assert bars_of(following) == (80, 89)
+    rig.answer(following, *(candle(bar, closed=True) for bar in range(80, 90)))
+    assert rig.gaps() == [(1, 80, "more candles are missing than a backfill may ask for")]
+    assert rig.closed_bars() == list(range(80, 100))
+
+
+def test_a_bar_that_the_consumer_has_as_closed_is_live_no_more(candle: Make, btc: Instrument) -> None:
+    rig = Rig(btc, last_bar=2)
+    rig.take(candle(2, event_s=59), candle(2, closed=True, event_s=60), candle(3, event_s=1))
+    assert rig.out == [candle(3, event_s=1)]
+    assert rig.due(GRACE_NS) is None
+
+
 def test_what_waits_for_a_hole_is_bounded(candle: Make, btc: Instrument) -> None:
     rig = Rig(btc, held_max=5)
     rig.take(candle(0, closed=True), *(candle(bar, closed=True) for bar in range(2, 20)))

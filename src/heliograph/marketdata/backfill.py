@@ -123,7 +123,7 @@ class CandleTrack:
         self._patience = patience
         self._metrics = metrics
         self._expected_ns = None if last_closed_ns is None else interval.next_open(last_closed_ns)
-        self._live_ns = -1  # no older bar is live any more
+        self._live_ns = -1 if self._expected_ns is None else self._expected_ns  # no older bar is live any more
         self._live: Candle | None = None
         self._held: dict[int, Candle] = {}
         self._finals: deque[Candle] = deque(maxlen=FINALS_REMEMBERED)
@@ -324,7 +324,11 @@ class CandleTrack:
     def _refresh_from(self, received_ns: int) -> int:
         if self._expected_ns is None:
             return self.interval.open_of(received_ns)
-        return _open_before(self.interval, self._expected_ns)
+        length_ns = self.interval.length_ns
+        oldest_ns = 0
+        if length_ns is not None:
+            oldest_ns = self.interval.open_of(received_ns) - self._patience.span_max * length_ns
+        return max(oldest_ns, _open_before(self.interval, self._expected_ns))
 
     def _shorten(self, from_ns: int, limit_ns: int, received_ns: int, out: list[Event]) -> int:
         """Give up the oldest part of a hole that is too long to fill, and return where the rest begins."""
