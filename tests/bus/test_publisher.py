@@ -242,9 +242,9 @@ async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(any_bin
     assert own == merged == numbered(count)
 
 
-def _forget_half(directory: Path) -> None:
+def _forget(directory: Path, *, keep: float) -> None:
     for path in directory.rglob("*.incr.aof"):
-        os.truncate(path, path.stat().st_size // 2)
+        os.truncate(path, int(path.stat().st_size * keep))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -262,12 +262,38 @@ async def test_what_a_killed_server_forgot_is_written_again(any_binary: Path, tm
             await publisher.flush()
             assert await written(server.url, stream.key) == numbered(100)
             await asyncio.to_thread(server.kill)
-            _forget_half(tmp_path)
+            _forget(tmp_path, keep=0.5)
             await server.restart()
             publisher.append_many([stream] * 100, numbered(100, 100))
             await publisher.flush()
             assert publisher.acknowledged == 200
         assert await written(server.url, stream.key) == numbered(200)
+
+
+@pytest.mark.parametrize("lose_reply", [False, True])
+async def test_what_got_a_new_id_is_written_again_under_that_alone(
+    any_binary: Path, tmp_path: Path, *, lose_reply: bool
+) -> None:
+    """Another writer's entries are lost with ours: the ids that they once made the server refuse are free again."""
+    with Server(binary=any_binary, directory=tmp_path) as server:
+        async with Proxy(server.port) as proxy, publishing(proxy.url) as (publisher, stream):
+            publisher.append(stream, b"0")
+            await publisher.flush()
+            async with connect(server.url) as client:
+                await client.xadd(stream.key, {"data": "theirs"}, id="9999999999999-0")
+            proxy.swallow = lose_reply
+            publisher.append_many([stream] * 3, [b"1", b"2", b"3"])
+            if lose_reply:
+                await proxy.swallowed.wait()
+                proxy.cut()
+            await publisher.flush()
+            assert await written(server.url, stream.key) == [b"0", b"theirs", b"1", b"2", b"3"]
+            await asyncio.to_thread(server.kill)
+            _forget(tmp_path, keep=0)
+            await server.restart()
+            publisher.append(stream, b"4")
+            await publisher.flush()
+        assert await written(server.url, stream.key) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 async def test_a_server_that_lost_everything_is_written_to_on(valkey: Server) -> None:

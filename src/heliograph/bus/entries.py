@@ -132,6 +132,11 @@ class Batch:
                     target.ahead = None
                     streams_ahead.discard(target)
 
+    def leave_out(self, halves: Sequence[Half]) -> None:
+        """Write these no more, should the batch be written again: another batch has them, under other ids."""
+        gone = {(half.entry, half.on_feed) for half in halves}
+        self.halves = [half for half in self.commands() if (half.entry, half.on_feed) not in gone]
+
     def span(self) -> int:
         """Return how many ids in a row the batch needs."""
         return self.entries if self.halves is None else 1 + max(half.entry for half in self.halves)

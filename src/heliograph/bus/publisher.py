@@ -120,7 +120,7 @@ class Publisher:
         self._backlog = Backlog()
         self._flight: deque[Batch] = deque()
         self._retained = Retained(retained_bytes_max)
-        self._repairs: deque[tuple[list[Half], bool]] = deque()
+        self._repairs: deque[tuple[Batch, list[Half], bool]] = deque()
 
         self._when_writable: list[Callable[[], None]] = []
         self._link: Link | None = None
@@ -376,7 +376,8 @@ class Publisher:
         if too_small:
             if batch.sends == 1:
                 self.refused_ids += len(too_small)
-            self._repairs.append((too_small, batch.sends > 1))
+                batch.leave_out(too_small)
+            self._repairs.append((batch, too_small, batch.sends > 1))
             self._wake.set()
         self._acknowledge(batch, batch.entries - entries, batch.size - size)
 
@@ -386,7 +387,7 @@ class Publisher:
 
     # Refused ids.
 
-    async def _repair(self, link: Link, halves: list[Half], *, written_before: bool) -> None:
+    async def _repair(self, link: Link, batch: Batch, halves: list[Half], *, written_before: bool) -> None:
         """Settle what is there already, and give the rest new ids.
 
         A refusal on the first write means another writer or a clock behind. After a lost reply it usually means that
@@ -405,6 +406,7 @@ class Publisher:
         self.settled_by_id += entries - left_entries if written_before else 0
         self._settle(entries - left_entries, size - left_size)
         if absent:
+            batch.leave_out(absent)
             absent.sort(key=lambda half: (half.entry, half.on_feed))
             self._backlog.put_first([Batch.of_halves(absent)])
 
@@ -448,8 +450,8 @@ class Publisher:
             while link.lost is None:
                 self._wake.clear()
                 if self._repairs:
-                    halves, written_before = self._repairs[0]
-                    await self._repair(link, halves, written_before=written_before)
+                    batch, halves, written_before = self._repairs[0]
+                    await self._repair(link, batch, halves, written_before=written_before)
                     self._repairs.popleft()
                     self._pump()
                     self._tell_if_settled()
