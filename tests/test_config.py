@@ -87,3 +87,15 @@ def test_a_wrong_file_is_one_clear_line(elsewhere: Path, text: str, said: str) -
 def test_a_missing_file_says_so(elsewhere: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(ConnectorSettings, elsewhere / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"CONNECTOR_WSS_PORT=1\nfoo bar\n", "line 2 of .env"), (b"\xff\xfe\x00", "not text")]
+)
+def test_a_dotenv_file_that_cannot_be_read_fails(
+    content: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        load(ConnectorSettings)

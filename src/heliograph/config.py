@@ -6,6 +6,7 @@ file, the default. An unknown key fails, and the error says which one was probab
 """
 
 import difflib
+import io
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -153,19 +155,37 @@ def _known() -> dict[str, type[BaseSettings]]:
 def _refuse_unknown(section: type[BaseSettings]) -> None:
     prefix = section.model_config["env_prefix"]
     known = _known()
-    for name in [*os.environ, *dotenv_values(".env")]:
+    for name in [*os.environ, *_dotenv_file()]:
         if name.startswith(prefix) and name not in known and name not in _NOT_SETTINGS:
             raise ConfigError(f"unknown setting {name}", _close(name, known))
 
 
 def _dotenv(section: type[BaseSettings]) -> dict[str, Any]:
     prefix = section.model_config["env_prefix"]
-    found = dotenv_values(".env")
+    found = _dotenv_file()
     return {
         name: found[variable]
         for name in section.model_fields
         if (variable := f"{prefix}{name.upper()}") in found and found[variable] is not None
     }
+
+
+def _dotenv_file() -> dict[str, str | None]:
+    """Return what `.env` says; nothing if there is none.
+
+    The library warns of a line that it cannot read and goes on: a setting would be lost, so such a line fails.
+    """
+    path = Path(".env")
+    try:
+        text = path.read_text() if path.is_file() else ""
+    except OSError as e:
+        raise ConfigError(f".env cannot be read: {e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise ConfigError(f".env is not text: {e}") from e
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            raise ConfigError(f"line {binding.original.line} of .env cannot be read", ("NAME=value",))
+    return dotenv_values(stream=io.StringIO(text))
 
 
 def _table(section: type[BaseSettings], file: Path | None) -> dict[str, Any]:

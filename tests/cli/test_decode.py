@@ -100,3 +100,9 @@ def test_an_unknown_venue_or_market_says_what_is_accepted(lines: Any, venue: str
 def test_a_file_that_is_not_there_is_a_mistake_of_the_user(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         decode("binance", str(tmp_path / "absent"), "spot")
+
+
+def test_a_closed_standard_input_is_a_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ConfigError, match="the standard input is closed"):
+        decode("binance", "-", "spot")

@@ -1,11 +1,15 @@
 """The command line as its users meet it: exit codes, and one clear line for every mistake."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 import typer
 
 from heliograph import __version__
 from heliograph.cli.main import app, run
 from heliograph.errors import BusError
+from tests.cli.commands import PROGRAM, START_S_MAX
 
 COMMAND = typer.main.get_command(app)
 
@@ -22,12 +26,18 @@ COMMAND = typer.main.get_command(app)
         (["stream", "binance", "BTCUSDT"], "spot"),
         (["stream", "binance", "BTCUSDT", "-m", "margin"], "spot"),
         (["stream", "binance", "BTCUSDT", "-m", "spot", "-i", "7m"], "1m"),
+        (
+            ["stream", "binance", "BTCUSDT", "-m", "usdm", "-i", "1s"],
+            "usdm has no interval '1s'; accepted: 1m",
+        ),
+        (["serve", "all", "binance:coinm:BTCUSD_PERP", "-i", "10s"], "accepted: 1m, 3m"),
         (["stream", "binance", "BTCUSDT", "-m", "spot", "-c", "candels"], "candles"),
         (["stream", "binance", "BTCUSDT", "-m", "spot", "-o", "xml"], "jsonl"),
         (["stream", "binance", "BTCUSDT", "-m", "spot", "--endpoint", "ftp://x"], "http://"),
         (["serve", "everything"], "gateway"),
         (["serve", "feed", "binance:BTCUSDT"], "VENUE:MARKET:SYMBOL"),
         (["simulate", "mtgox"], "binance"),
+        (["simulate", "binance", "--host", "999.9.9.9"], "cannot listen on 999.9.9.9:0"),
         (["decode", "mtgox", "-"], "binance"),
         (["capture", "binance", "BTCUSDT", "--market", "nope", "--file", "x.jsonl"], "spot"),
     ],
@@ -70,3 +80,23 @@ def test_what_fails_later_has_its_own_exit_code(
 
     assert run(command, []) == code
     assert capfd.readouterr().err.endswith(said)
+
+
+def test_a_reader_that_leaves_is_no_failure() -> None:
+    with subprocess.Popen([PROGRAM, "config", "show"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as popen:
+        assert popen.stdout is not None
+        popen.stdout.close()
+        assert popen.stderr is not None
+        assert popen.stderr.read() == b""
+        assert popen.wait(START_S_MAX) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [PROGRAM, "config", "show"], stdout=full, stderr=subprocess.PIPE, timeout=START_S_MAX, check=False
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.count(b"\n") == 1
+    assert b"No space left on device" in ran.stderr

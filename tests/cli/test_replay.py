@@ -203,3 +203,10 @@ def test_lines_that_are_none_are_reported(tmp_path: Path, capsys: pytest.Capture
 def test_binance_needs_a_market(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="binance needs a market"):
         replay(tmp_path / "x", "binance")
+
+
+def test_a_bare_frame_is_not_a_line_of_a_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "frames.jsonl"
+    path.write_text('{"e":"kline","E":1}\n')
+    assert replay(path, "binance", "spot") == 1
+    assert capsys.readouterr().err == "line 1: not a line of a capture: it has neither a frame nor a URL\n"

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -154,3 +155,12 @@ def test_any_text_survives(tmp_path: Path, raws: list[Line], name: str) -> None:
         for line in raws:
             writer.write(line)
     assert read(path) == raws
+
+
+def test_a_compressed_file_that_is_cut_short_is_told_after_what_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl.zst"
+    path.write_bytes(zstandard.compress(b'{"raw":"1"}\n') + zstandard.compress(b'{"raw":"2"}\n' * 99)[:-3])
+    lines = read_lines(path)
+    assert next(lines) == (1, b'{"raw":"1"}')
+    with pytest.raises(DecodeError, match="cut short"):
+        list(lines)

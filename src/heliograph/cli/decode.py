@@ -122,4 +122,8 @@ def decode(venue: str, file: str, market: str | None = None) -> int:
 
 
 def _lines(file: str) -> Iterator[tuple[int, bytes]]:
-    return split_lines(sys.stdin.buffer) if file == "-" else read_lines(Path(file))
+    if file != "-":
+        return read_lines(Path(file))
+    if sys.stdin is None:
+        raise ConfigError("the standard input is closed", ("a file", "an open standard input"))
+    return split_lines(sys.stdin.buffer)

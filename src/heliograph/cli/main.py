@@ -248,9 +248,15 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None, name: s
         return EXIT_FAILED
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # The reader of our output left; there is nobody to tell, and nothing is wrong.
-        return 0
+    except SystemExit as e:
+        if isinstance(e.__context__, BrokenPipeError):  # The reader of our output left: nothing is wrong.
+            return 0
+        raise
+    except (
+        OSError
+    ) as e:  # A full disk behind our output, most likely; what we open ourselves is told where it is opened.
+        typer.echo(f"{name}: {e.strerror or e}", err=True)
+        return EXIT_FAILED
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -134,9 +134,13 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
 def _decoded(file: Path, failures: list[int]) -> Iterator[tuple[int, Line]]:
     for number, text in read_lines(file):
         try:
-            yield number, decode_line(text)
+            line = decode_line(text)
+            if not line.raw and line.url is None:
+                raise DecodeError("not a line of a capture: it has neither a frame nor a URL")
         except DecodeError as e:
             _report(number, e, failures)
+        else:
+            yield number, line
 
 
 def _report(number: int, error: DecodeError, failures: list[int]) -> None:

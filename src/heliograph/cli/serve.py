@@ -14,7 +14,7 @@ import structlog
 
 from heliograph import app, config
 from heliograph.bus.embedded import Server
-from heliograph.cli.wish import subscriptions_of
+from heliograph.cli.wish import check_channels, subscriptions_of
 from heliograph.clock import Clock, SystemClock
 from heliograph.config import BusSettings, ConnectorSettings
 from heliograph.errors import ConfigError, HeliographError
@@ -61,7 +61,8 @@ def serve(wanted: Wanted, settings_file: Path | None) -> int:
         raise ConfigError(f"unknown role {wanted.role!r}", ROLES)
     subscriptions_of([], wanted.channels, wanted.interval)
     for name in wanted.symbols:
-        _split(name, VENUES)
+        venue, market, _ = _split(name, VENUES)
+        check_channels(find_market(venue, market, VENUES), wanted.channels, wanted.interval)
     connector = config.load(
         ConnectorSettings,
         settings_file,

@@ -21,7 +21,7 @@ from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues import VENUES
-from heliograph.venues.contract import Subscription, VenueError
+from heliograph.venues.contract import Market, Subscription, VenueError
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -44,8 +44,22 @@ def check(wish: Wish) -> None:
         ConfigError: a venue, market, channel or interval that there is not.
 
     """
-    find_market(wish.venue, wish.market, VENUES)
-    subscriptions_of([], wish.channels, wish.interval)
+    check_channels(find_market(wish.venue, wish.market, VENUES), wish.channels, wish.interval)
+
+
+def check_channels(market: Market, channels: Sequence[str], interval: str) -> None:
+    """Refuse channels and lengths of candles that a market does not have, or nobody.
+
+    Raises:
+        ConfigError: it says what the market has.
+
+    """
+    subscriptions_of([], channels, interval)
+    for name in channels:
+        if name not in market.channels:
+            raise ConfigError(f"{market.venue} {market.market} has no channel {name!r}", market.channels)
+    if interval not in market.intervals:
+        raise ConfigError(f"{market.venue} {market.market} has no interval {interval!r}", market.intervals)
 
 
 def subscriptions_of(instruments: Sequence[Instrument], channels: Sequence[str], interval: str) -> list[Subscription]:

@@ -175,8 +175,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _compressed_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     rest = b""
-    number = 0
-    for _, plain in _decompressed(file):
+    number = whole = 0
+    for end, plain in _decompressed(file):
+        whole = end
         *lines, rest = (rest + plain).split(b"\n")
         if len(rest) > LINE_BYTES_MAX:
             raise DecodeError(f"line {number + len(lines) + 1} is longer than {LINE_BYTES_MAX} bytes")
@@ -186,6 +187,8 @@ def _compressed_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
                 yield number, stripped
     if stripped := rest.strip():
         yield number + 1, stripped
+    if whole != file.tell():
+        raise DecodeError(f"the file is cut short in a Zstandard frame, after line {number}")
 
 
 def split_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from heliograph.clock import Clock
+from heliograph.errors import ConfigError
 from heliograph.model.interval import Interval
 from heliograph.sim.faults import Fault, FaultKind, Faults
 from heliograph.sim.ledger import Ledger
@@ -97,7 +98,11 @@ class Listener:
         server = web.Server(self._serve, access_log=None)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
-        await self._listen()
+        try:
+            await self._listen()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
         self._spawn(self._publish())
         return self
 
@@ -147,7 +152,11 @@ class Listener:
         assert self._runner is not None  # It is made on entering.
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((self._host, self.port))
+        try:
+            sock.bind((self._host, self.port))
+        except OSError as e:
+            sock.close()
+            raise ConfigError(f"cannot listen on {self._host}:{self.port}: {e.strerror or e}") from e
         self.port = sock.getsockname()[1]
         self._site = web.SockSite(self._runner, sock, backlog=512)
         await self._site.start()
