@@ -1,5 +1,9 @@
+import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
+from heliograph.marketdata.capture import Direction
 from heliograph.model.event import Event
 from heliograph.model.market import Candle, Channel
 from heliograph.sim import Fault, FaultKind
@@ -67,3 +71,26 @@ async def test_a_fault_of_ours_costs_a_connection_and_not_the_feed() -> None:
         assert faulty.left == 0
         assert here.metrics.reconnections == 1
         assert here.metrics.connection_errors == {"closed": 1}
+
+
+async def test_control_messages_leave_in_the_order_in_which_they_were_made() -> None:
+    """Else an UNSUBSCRIBE that waits for its turn ends what a later SUBSCRIBE has begun, for good."""
+    said: list[int] = []
+
+    def capture(direction: Direction, url: str, frames: Sequence[bytes], at_ns: int) -> None:
+        if direction is Direction.OUT:
+            said.extend(msgspec.json.decode(frame)["id"] for frame in frames)
+
+    async with field(capture=capture) as here:
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", 1)
+        wanted = here.candles("ETHUSDT")
+        for _ in range(6):
+            here.feed.add(wanted)
+            for _ in range(10):
+                await asyncio.sleep(0)  # until it is admitted
+            here.feed.remove(wanted)
+        here.feed.add(wanted)
+        await here.sink.until(lambda: len(said) == 14)
+        assert said == sorted(said)
+        await here.more_candles("ETHUSDT", 1)

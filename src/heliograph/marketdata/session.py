@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -88,6 +89,7 @@ class Session:
         self._refusals = 0
         limit = around.market.limits.messages_per_s_max
         self._messages = Window.per_second(max(1.0, limit - 1))  # One a second is left to our pongs.
+        self._unsaid: deque[bytes] = deque()
 
     @property
     def open(self) -> bool:
@@ -230,11 +232,19 @@ class Session:
                     pass  # counted where the frames are at hand
 
     def _send(self, payload: bytes) -> None:
-        wait_ns = self._messages.book(loop_clock_ns())
-        if wait_ns > 0:
-            asyncio.get_running_loop().call_later(wait_ns / NS_PER_S, self._say, payload)
-        else:
-            self._say(payload)
+        self._unsaid.append(payload)
+        if len(self._unsaid) == 1:
+            self._say_due()
+
+    def _say_due(self) -> None:
+        """Say what waits, in order, as far as the budget reaches; it is spent when something leaves, however late."""
+        while self._unsaid:
+            wait_ns = self._messages.delay_ns(loop_clock_ns())
+            if wait_ns > 0:
+                asyncio.get_running_loop().call_later(wait_ns / NS_PER_S, self._say_due)
+                return
+            self._messages.book(loop_clock_ns())
+            self._say(self._unsaid.popleft())
 
     def _say(self, payload: bytes) -> None:
         if self._socket is not None and self.open:
