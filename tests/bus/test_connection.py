@@ -1,48 +1,9 @@
 import pytest
 
-from heliograph.bus.connection import Endpoint, connect, parse_url
+from heliograph.bus.connection import connect
 from heliograph.bus.embedded import Server
-from heliograph.errors import BusError, ConfigError
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("redis://127.0.0.1", Endpoint(host="127.0.0.1")),
-        ("redis://example.com:7000/3", Endpoint(host="example.com", port=7000, db=3)),
-        ("redis://me:p%40ss@example.com", Endpoint(host="example.com", username="me", password="p@ss")),
-        ("redis://:p@[::1]:1?db=2", Endpoint(host="::1", port=1, password="p", db=2)),
-        ("unix:///run/valkey.sock?db=1", Endpoint(path="/run/valkey.sock", db=1)),
-        (
-            "rediss://h?ssl_ca_certs=/ca&ssl_certfile=/c&ssl_keyfile=/k",
-            Endpoint(host="h", tls=True, ca_file="/ca", certificate_file="/c", key_file="/k"),
-        ),
-    ],
-)
-def test_a_url_is_read(url: str, expected: Endpoint) -> None:
-    assert parse_url(url) == expected
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://me:hush@h", "me:hush@h", "redis://me:hush@h:x", "redis://me:hush@h/x", "redis://me:hush@h/-1",
-        "redis://me:hush@h?timeout=1", "unix://", "redis://me:hush@h?db", "",
-    ],
-)  # fmt: skip
-def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_url(url)
-    assert "hush" not in str(caught.value)
-    assert caught.value.accepted
-
-
-def test_an_endpoint_never_shows_its_credentials() -> None:
-    endpoint = parse_url("rediss://me:hush@example.com:7000/3")
-    assert str(endpoint) == repr(endpoint) == "rediss://example.com:7000/3"
-    assert str(parse_url("redis://:x@[::1]:1")) == "redis://[::1]:1/0"
-    assert parse_url("redis://h", username="me", password="x") == Endpoint(host="h", username="me", password="x")
-    assert parse_url("redis://you:y@h", username="me", password="x").password == "y"
+from heliograph.bus.endpoint import parse_url
+from heliograph.errors import BusError
 
 
 async def test_the_client_works_and_its_errors_are_ours(any_server: Server) -> None:
@@ -74,9 +35,3 @@ async def test_a_server_that_is_away_is_named() -> None:
     with pytest.raises(BusError, match=r"redis://127\.0\.0\.1:1/0"):
         async with connect("redis://127.0.0.1:1"):
             pass
-
-
-def test_tls_files_that_are_missing_are_named() -> None:
-    with pytest.raises(ConfigError, match="could not be loaded"):
-        parse_url("rediss://h?ssl_ca_certs=/nowhere").ssl_context()
-    assert parse_url("redis://h").ssl_context() is None

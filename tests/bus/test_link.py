@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.bus import resp
-from heliograph.bus.connection import connect, parse_url
+from heliograph.bus.connection import connect
 from heliograph.bus.embedded import Server, _free_port
+from heliograph.bus.endpoint import parse_url
 from heliograph.bus.link import last_id, open_link, run_id
 from heliograph.bus.publisher import Publisher
 from heliograph.errors import BusError

@@ -1,7 +1,7 @@
 import pytest
 
-from heliograph.bus.connection import parse_url
 from heliograph.bus.embedded import Server
+from heliograph.bus.endpoint import parse_url
 from heliograph.bus.entries import Half, Stream
 from heliograph.bus.link import open_link
 from heliograph.bus.presence import missing

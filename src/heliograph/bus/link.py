@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import hiredis
 
 from heliograph.bus import resp
-from heliograph.bus.connection import Endpoint, refusal
+from heliograph.bus.endpoint import Endpoint, refusal
 from heliograph.bus.ids import EntryId, parse_id
 from heliograph.errors import BusError
 

@@ -21,7 +21,7 @@ from typing import Final, Self
 
 from heliograph.bus import resp
 from heliograph.bus.backlog import BATCH_ENTRIES, Backlog
-from heliograph.bus.connection import Endpoint, parse_url, refusal
+from heliograph.bus.endpoint import Endpoint, parse_url, refusal
 from heliograph.bus.entries import Batch, Half, Stream, refusals, weigh
 from heliograph.bus.ids import EntryId, IdSource
 from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s, run_id

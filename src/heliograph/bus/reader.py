@@ -12,7 +12,7 @@ from typing import Final, Self
 import msgspec
 
 from heliograph.bus import resp
-from heliograph.bus.connection import Endpoint, parse_url
+from heliograph.bus.endpoint import Endpoint, parse_url
 from heliograph.bus.ids import EntryId, format_id, parse_id
 from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s
 from heliograph.errors import BusError, ConfigError

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from heliograph.bus import keys
-from heliograph.bus.connection import Endpoint, parse_url
+from heliograph.bus.endpoint import Endpoint, parse_url
 from heliograph.bus.link import Link, open_link
 from heliograph.bus.reader import Entry, Reader
 from heliograph.clock import NS_PER_MS, NS_PER_S, Clock

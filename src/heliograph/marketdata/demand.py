@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from heliograph.bus import keys
-from heliograph.bus.connection import Endpoint
+from heliograph.bus.endpoint import Endpoint
 from heliograph.bus.reader import Reader
 from heliograph.clock import NS_PER_MS, Clock
 from heliograph.errors import ConfigError, DecodeError

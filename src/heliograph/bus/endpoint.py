@@ -1,0 +1,120 @@
+"""Where Valkey is, and what its refusals mean.
+
+`Endpoint` is read from a URL and never shows its password.
+"""
+
+import ssl
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import msgspec
+
+from heliograph.errors import BusError, ConfigError
+
+PORT: Final = 6379
+URL_FORMS: Final = ("redis://[user:password@]host[:port][/db]", "rediss://… for TLS", "unix:///path/to/socket[?db=0]")
+TLS_OPTIONS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One server's address and the credentials for it."""
+
+    host: str = ""
+    port: int = PORT
+    path: str = ""
+    """A Unix socket's path, instead of host and port."""
+    tls: bool = False
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    username: str | None = None
+    password: str | None = None
+    db: int = 0
+
+    def __str__(self) -> str:
+        """Return the URL without credentials."""
+        if self.path:
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
+
+    __repr__ = __str__
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return what a TLS connection needs, or None where there is no TLS.
+
+        Raises:
+            ConfigError: a certificate or key could not be loaded.
+
+        """
+        if not self.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.certificate_file is not None:
+                context.load_cert_chain(self.certificate_file, self.key_file)
+        except OSError as e:
+            raise ConfigError(f"TLS files of {self} could not be loaded: {e.strerror or e}") from e
+        return context
+
+
+def parse_url(url: str, *, username: str | None = None, password: str | None = None) -> Endpoint:
+    """Read a server's URL.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        username: used where the URL has none.
+        password: used where the URL has none, so that it need not stand in the URL.
+
+    Raises:
+        ConfigError: the URL cannot be used. The message never repeats the URL, which may hold a password.
+
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORT
+        options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
+        path = "" if parts.scheme == "unix" else parts.path.strip("/")
+        db = int(options.pop("db", path or "0"))
+    except ValueError:
+        raise ConfigError("the server's URL cannot be read", URL_FORMS) from None
+    if parts.scheme not in ("redis", "rediss", "unix") or (parts.scheme == "unix" and not parts.path) or db < 0:
+        raise ConfigError("the server's URL is of no known form", URL_FORMS)
+    if unknown := sorted(set(options) - set(TLS_OPTIONS)):
+        raise ConfigError(f"the server's URL has the unknown option {unknown[0]!r}", ("db", *TLS_OPTIONS))
+    return Endpoint(
+        host="" if parts.scheme == "unix" else (parts.hostname or "127.0.0.1"),
+        port=port,
+        path=unquote(parts.path) if parts.scheme == "unix" else "",
+        tls=parts.scheme == "rediss",
+        ca_file=options.get("ssl_ca_certs"),
+        certificate_file=options.get("ssl_certfile"),
+        key_file=options.get("ssl_keyfile"),
+        username=unquote(parts.username) if parts.username else username,
+        password=unquote(parts.password) if parts.password else password,
+        db=db,
+    )
+
+
+_ADVICE: Final = {
+    "NOAUTH": "give a user and password",
+    "WRONGPASS": "the user or password is wrong",
+    "NOPERM": "the user's ACL lacks this right",
+    "READONLY": "this is a read-only replica: write to its primary",
+    "OOM": "the server is at its maxmemory: raise it or trim streams",
+    "LOADING": "the server is loading its data: it comes back by itself",
+    "MISCONF": "the server cannot write to its disk: free some space",
+    "MASTERDOWN": "the replica has lost its primary",
+    "BUSY": "a script holds the server",
+    "MOVED": "this is a cluster; Heliograph needs a standalone server",
+    "CROSSSLOT": "this is a cluster; Heliograph needs a standalone server",
+    "WRONGTYPE": "the key holds something else than a stream: rename or delete it",
+}
+
+
+def refusal(endpoint: Endpoint, text: str) -> BusError:
+    """Return the error that says which server refused, in its own words, and what to do about it."""
+    code = text.partition(" ")[0]
+    advice = _ADVICE.get(code)
+    what = f"{endpoint}: {text}" if advice is None else f"{endpoint}: {text}; {advice}"
+    return BusError(what, code if code.isupper() else None)
