@@ -114,6 +114,12 @@ def test_numbering_that_goes_back_is_told_and_followed(trade: Make, btc: Instrum
     assert rig.told() == [500, (501, None), 1, 2]
 
 
+def test_numbering_that_went_back_while_we_were_down_is_told_and_followed(trade: Make, btc: Instrument) -> None:
+    rig = Rig(btc, last=5_000_000)
+    rig.take(trade(1, event_s=0), trade(2, event_s=1), trade(3, event_s=1.5), trade(4, event_s=2))
+    assert rig.told() == [(5_000_001, None), 3, 4]
+
+
 def test_trades_without_numbers_are_told_apart_by_id(trade: Make, btc: Instrument) -> None:
     rig = Rig(btc)
     rig.take(trade(None, trade_id="a"), trade(None, trade_id="b"), trade(None, trade_id="a"), trade(None))

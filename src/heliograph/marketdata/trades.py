@@ -74,6 +74,11 @@ class TradeTrack:
         self._asked: TradePage | None = None
 
     @property
+    def mark(self) -> int | None:
+        """The number of the newest trade that the consumer was given or told of; None before the first."""
+        return None if self._expected is None else self._expected - 1
+
+    @property
     def held(self) -> int:
         """How many trades wait for a hole before them."""
         return len(self._held)
@@ -182,8 +187,12 @@ class TradeTrack:
 
     def _restarted(self, trade: Trade) -> bool:
         """Tell whether the venue numbers anew: a repeated trade is not newer than what was delivered, this one is."""
-        if trade.event_ns is None or self._newest_ns is None:
+        if trade.event_ns is None:
             return False
+        if self._newest_ns is None:
+            # What the consumer has from an earlier life came before all that sockets say in this one, and a repetition
+            # of it on its own proves nothing yet.
+            self._newest_ns = trade.event_ns
         return trade.event_ns - self._newest_ns > RENUMBERED_AFTER_NS
 
     def _restart(self, trade: Trade, sequence: int, out: list[Event]) -> None:
