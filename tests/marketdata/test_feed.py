@@ -1,8 +1,10 @@
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 
+from heliograph.errors import BusError
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Ticker
@@ -80,7 +82,7 @@ class Remembered:
         self.last_closed_ns = last_closed_ns
         self.last_trade_sequence = last_trade
 
-    async def open(self, subscriptions: object) -> None:
+    async def open(self, subscriptions: Sequence[Subscription]) -> None:
         """Nothing to get ready."""
 
     async def last_closed(self, instrument: object, interval: Interval) -> int | None:
@@ -106,6 +108,34 @@ async def test_a_restart_fills_what_was_missed_while_down() -> None:
         here.check_candles("BTCUSDT")
         here.check_trades("BTCUSDT")
         assert here.metrics.gaps_filled >= 2
+
+
+async def test_what_is_removed_and_added_again_is_not_told_again_though_the_store_is_behind() -> None:
+    resume = Remembered(None, None)
+    async with field(resume=resume) as here:
+        bars = here.sim.ledger.candles("spot", "BTCUSDT", Interval.M1, here.sim.clock.now_ns() - 5 * 60 * 10**9)
+        resume.last_closed_ns = bars[0].open_ns
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", len(bars) + 2)
+        here.feed.remove(here.candles("BTCUSDT"))
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", 3)
+        here.check_candles("BTCUSDT")
+
+
+class Occupied(Remembered):
+    """A store in which one key holds something else than a stream."""
+
+    async def open(self, subscriptions: Sequence[Subscription]) -> None:
+        if any(s.instrument.venue_symbol == "ETHUSDT" for s in subscriptions):
+            raise BusError("the key holds something else", "WRONGTYPE")
+
+
+async def test_what_cannot_be_stored_holds_back_nothing_else() -> None:
+    async with field(resume=Occupied(None, None)) as here:
+        here.feed.add(here.candles("ETHUSDT", "BTCUSDT"))
+        await here.more_candles("BTCUSDT", 3)
+        assert here.sink.closed(here.instrument("ETHUSDT")) == []
 
 
 async def _storm(here: Field, bars: int) -> None:

@@ -139,6 +139,11 @@ class CandleTrack:
         return self._expected_ns
 
     @property
+    def mark(self) -> int | None:
+        """The open time of the newest closed candle that the consumer was given or told of; None before the first."""
+        return None if self._expected_ns is None else _open_before(self.interval, self._expected_ns)
+
+    @property
     def held(self) -> int:
         """How many closed candles wait for a hole before them."""
         return len(self._held)

@@ -112,6 +112,7 @@ class MarketFeed:
         self._numbers = count(1)
         self._wanted: dict[Subscription, int] = {}  # since when, on the monotonic clock
         self._arrivals: asyncio.Queue[tuple[Subscription, ...]] = asyncio.Queue()
+        self._left: dict[Subscription, int] = {}  # what was removed: up to where it was delivered
         self._sessions = Sessions()
         self._pipeline = Pipeline(settings, metrics, trades_by_request=market.trade_request is not None)
         lanes = Lanes(
@@ -140,6 +141,9 @@ class MarketFeed:
         """Supply these no longer."""
         known = [s for s in subscriptions if self._wanted.pop(s, None) is not None]
         for subscription in known:
+            mark = self._pipeline.mark(subscription)
+            if mark is not None:
+                self._left[subscription] = mark
             self._pipeline.forget(subscription)
             kind = {Channel.TICKER: Ticker, Channel.BOOK: BookSnapshot}.get(subscription.channel, subscription.interval)
             self._intake.lanes.forget(subscription.instrument.id, kind)
@@ -215,33 +219,42 @@ class MarketFeed:
     async def _admit(self) -> None:
         """Begin to supply what was added, from where the sink's store ends."""
         while True:
-            arrivals = [s for s in await self._arrivals.get() if s in self._wanted]
+            arrivals = await self._arrivals.get()
+            admitted: list[Subscription] = []
             for start in range(0, len(arrivals), RESUMES_AT_ONCE):
-                some = arrivals[start : start + RESUMES_AT_ONCE]
-                marks = await asyncio.gather(*(self._mark(s) for s in some))
+                some = [s for s in arrivals[start : start + RESUMES_AT_ONCE] if s in self._wanted]
+                marks = await asyncio.gather(*map(self._mark, some))
+                again = []
                 for subscription, mark in zip(some, marks, strict=True):
-                    if subscription in self._wanted:
+                    if isinstance(mark, BusError):
+                        again.append(subscription)
+                    elif subscription in self._wanted:
                         self._pipeline.want(subscription, mark)
+                        admitted.append(subscription)
+                if again:  # Later and by themselves: what cannot be stored holds back nothing else.
+                    asyncio.get_running_loop().call_later(RESUME_PAUSE_S, self._arrivals.put_nowait, tuple(again))
             assert self._supervisor is not None
-            self._supervisor.cover([s for s in arrivals if s in self._wanted])
+            self._supervisor.cover([s for s in admitted if s in self._wanted])
 
-    async def _mark(self, subscription: Subscription) -> int | None:
+    async def _mark(self, subscription: Subscription) -> int | BusError | None:
         """Return where the sink's store ends; it has to be known, or what it holds would be told again."""
         resume = self._resume
-        while resume is not None:
-            try:
-                await resume.open((subscription,))
-                if subscription.channel is Channel.CANDLES:
-                    assert subscription.interval is not None
-                    return await resume.last_closed(subscription.instrument, subscription.interval)
-                if subscription.channel is Channel.TRADES:
-                    return await resume.last_trade(subscription.instrument)
-            except BusError as e:
-                log.warning("end of the stream not read", instrument=subscription.instrument.id, error=str(e))
-                await asyncio.sleep(RESUME_PAUSE_S)
-                continue
+        if resume is None:
             return None
-        return None
+        try:
+            await resume.open((subscription,))
+            if subscription.channel is Channel.CANDLES:
+                assert subscription.interval is not None
+                stored = await resume.last_closed(subscription.instrument, subscription.interval)
+            elif subscription.channel is Channel.TRADES:
+                stored = await resume.last_trade(subscription.instrument)
+            else:
+                return None
+        except BusError as e:
+            log.warning("end of the stream not read", instrument=subscription.instrument.id, error=str(e))
+            return e
+        # What we delivered before it was removed may still be on its way to the store.
+        return max((mark for mark in (stored, self._left.get(subscription)) if mark is not None), default=None)
 
     async def _tick(self) -> None:
         """Do what time alone makes due."""

@@ -92,6 +92,11 @@ class Pipeline:
             case Channel.BOOK:
                 self._books.pop(instrument, None)
 
+    def mark(self, subscription: Subscription) -> int | None:
+        """Return up to where a stream was delivered, as `want` takes it; None: it has not begun."""
+        fold = self._fold(subscription)
+        return fold.mark if isinstance(fold, CandleTrack | TradeTrack) else None
+
     def take(self, events: Sequence[VenueEvent], source: int, now_ns: int, out: list[Event]) -> None:
         """Take a batch from one connection, and append what is to be delivered.
 
