@@ -1,6 +1,7 @@
 """Requests against real HTTP servers, one per test."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -100,6 +101,20 @@ async def test_a_request_carries_its_query_and_brings_the_body() -> None:
     async with serving(answers(200)) as (venue, desk), client() as rest:
         assert await rest.get(venue, request(query=(("symbol", "BTCUSDT"), ("symbols", '["A B"]')))) == b"body"
     assert desk.asked == ["/api?symbol=BTCUSDT&symbols=%5B%22A+B%22%5D"]
+
+
+async def test_a_request_with_a_body_is_a_post_of_json() -> None:
+    async def echo(asked: web.BaseRequest) -> web.StreamResponse:
+        heard = (asked.method, asked.headers.get("Content-Type"), (await asked.read()).decode())
+        return web.json_response(heard)
+
+    asks = b'{"type":"meta"}'
+    async with serving(echo) as (venue, desk), client() as rest:
+        posted = await rest.fetch(venue, Request("/info", (), 20, InstrumentPage(SPOT), asks))
+        got = await rest.fetch(venue, request())
+    assert json.loads(posted) == ["POST", "application/json", asks.decode()]
+    assert json.loads(got) == ["GET", None, ""]
+    assert desk.asked == ["/info", "/api"]
 
 
 async def test_connections_are_reused_and_no_more_than_the_pool_holds_are_made() -> None:

@@ -1,4 +1,4 @@
-"""GET requests to venues over a pool of HTTP/1.1 connections that is opened once and reused."""
+"""Requests for what venues know, over a pool of HTTP/1.1 connections that is opened once and reused."""
 
 import asyncio
 import random
@@ -18,6 +18,8 @@ from heliograph.venues.contract import Market, Request
 
 LIMITED: Final = (418, 429)
 """Too many requests, and the ban of who did not heed it."""
+
+JSON: Final = {"Content-Type": "application/json"}
 
 _CHUNK_BYTES: Final = 64 * 1024
 
@@ -110,8 +112,13 @@ class Client:
         async with self._turn(market), self._turns_of_all:
             await acquire(weight, request.weight)
             try:
-                async with session.get(
-                    market.rest_url + request.path, params=request.query, allow_redirects=False
+                async with session.request(
+                    "GET" if request.body is None else "POST",
+                    market.rest_url + request.path,
+                    params=request.query,
+                    data=request.body,
+                    headers=None if request.body is None else JSON,
+                    allow_redirects=False,
                 ) as answer:
                     self._observe(market, answer.headers)
                     body = await self._read(market, answer)

@@ -24,13 +24,15 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP GET to the venue's REST interface, and why it is made."""
+    """One question to the venue's REST interface, and why it is asked; asking it again does no harm."""
 
     path: str
     query: tuple[tuple[str, str], ...]
     weight: int
     """What the venue counts it as, in the venue's units."""
     purpose: "Purpose"
+    body: bytes | None = None
+    """JSON to be sent as a POST, for venues that are asked that way; None is a GET."""
 
 
 class CandlePage(msgspec.Struct, frozen=True):
