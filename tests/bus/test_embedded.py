@@ -128,3 +128,16 @@ def test_what_is_on_the_path_is_used_where_nothing_is_packaged(monkeypatch: pyte
     assert find_binary() == tmp_path / "valkey-server"
     assert binary_version(tmp_path / "redis-server") == (6, 0, 16)
     assert binary_version(Path("/bin/false")) == ()
+
+
+def test_a_restart_runs_the_same_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Server(directory=tmp_path) as server:
+        monkeypatch.setattr("heliograph.bus.embedded.find_binary", _found)
+        server.kill()
+        server.start()
+        assert server.pid
+
+
+def _found(setting: Path | None = None) -> Path:
+    assert setting is not None, "looked for a program anew"
+    return setting

@@ -167,7 +167,8 @@ class Server:
             return
         self._pid = None
         deadline_s = time.monotonic() + self._ready_timeout_s
-        binary = find_binary(self._binary)
+        # The same program at every start: another one may not be able to read this one's data.
+        binary = self._binary = find_binary(self._binary)
         chosen = self._port
         try:
             self._open_watcher()
