@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.bus import keys
+from heliograph.bus.connection import connect
 from heliograph.bus.embedded import Server
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Reader
@@ -86,6 +87,22 @@ async def test_the_newest_trade_is_found(open_sink: Sinks, trade: Callable[..., 
     sink = open_sink()
     assert await sink.last_trade(btc) is None
     await _published(sink, Subscription(Channel.TRADES, btc), trade(7), trade(8))
+    assert await sink.last_trade(btc) == 8
+
+
+async def test_what_another_writer_left_on_a_stream_hides_no_end(
+    valkey: Server, open_sink: Sinks, candle: Callable[..., Candle], trade: Callable[..., Trade], btc: Instrument
+) -> None:
+    sink = open_sink()
+    candles, trades = Subscription(Channel.CANDLES, btc, Interval.M1), Subscription(Channel.TRADES, btc)
+    await _published(sink, candles, candle(4, closed=True))
+    await _published(sink, trades, trade(7), trade(8))
+    async with connect(valkey.url) as client:
+        for key in ("binance:BTCUSDT:candles_1m", "binance:BTCUSDT:trades"):
+            for data in (b"", b"{", b'{"timestamp":1}', b'{"open_time":"soon","closed":true}', b"[]"):
+                await client.xadd(key, {"data": data})
+            await client.xadd(key, {"other": "field"})
+    assert await sink.last_closed(btc, Interval.M1) == candle(4).open_ns
     assert await sink.last_trade(btc) == 8
 
 

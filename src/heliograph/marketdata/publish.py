@@ -1,6 +1,7 @@
 """A feed's events onto Valkey: each encoded once, to its instrument's stream and to its shard's merged feed."""
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -10,7 +11,7 @@ import msgspec
 from heliograph.bus import keys
 from heliograph.bus.entries import Stream
 from heliograph.bus.publisher import Publisher
-from heliograph.bus.reader import Reader
+from heliograph.bus.reader import Entry, Reader
 from heliograph.clock import from_iso
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import Event
@@ -111,15 +112,15 @@ class StreamSink:
         for count in TAILS:
             async with self._asking:
                 entries = await self._reader.last_entries(key, count)
-            for entry in reversed(entries):
-                mark = _mark_decoder.decode(entry.data)
-                if mark.closed:
-                    return from_iso(mark.open_time)
+            marks = [mark for entry in entries if (mark := _mark_of(entry)) is not None]
+            closed = [open_ns for open_ns, closed in marks if closed]
+            if closed:
+                return max(closed)
             if len(entries) < count:
                 break
-        if not entries:
+        if not marks:
             return None
-        oldest_ns = from_iso(_mark_decoder.decode(entries[0].data).open_time)
+        oldest_ns = marks[0][0]
         return interval.open_of(oldest_ns - 1) if interval.length_ns is None else oldest_ns - interval.length_ns
 
     async def last_trade(self, instrument: Instrument) -> int | None:
@@ -129,9 +130,16 @@ class StreamSink:
             BusError: the server is away.
 
         """
-        async with self._asking:
-            entries = await self._reader.last_entries(keys.of_kind(instrument, Trade), 1)
-        return _number_decoder.decode(entries[0].data).sequence if entries else None
+        key = keys.of_kind(instrument, Trade)
+        for count in TAILS:
+            async with self._asking:
+                entries = await self._reader.last_entries(key, count)
+            for entry in reversed(entries):
+                with contextlib.suppress(msgspec.MsgspecError):
+                    return _number_decoder.decode(entry.data).sequence
+            if len(entries) < count:
+                break
+        return None
 
     def _merged_key(self, instrument: Instrument) -> str:
         shard = zlib.crc32(instrument.id.encode()) % self._shards
@@ -144,7 +152,16 @@ class _Mark(msgspec.Struct):
 
 
 class _Number(msgspec.Struct):
-    sequence: int | None = None
+    sequence: int | None
+
+
+def _mark_of(entry: Entry) -> tuple[int, bool] | None:
+    """Return a candle's open time and whether it is closed; None of an entry that some other writer left there."""
+    try:
+        mark = _mark_decoder.decode(entry.data)
+        return from_iso(mark.open_time), mark.closed
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 _mark_decoder = msgspec.json.Decoder(_Mark)
