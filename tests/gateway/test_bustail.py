@@ -159,6 +159,17 @@ async def test_what_was_trimmed_from_the_feed_is_read_from_the_instruments_strea
         assert await closes(stream, 5) == ["1", "2", "3", "4", "5"]
 
 
+async def test_a_gap_that_was_trimmed_from_the_feed_is_told_all_the_same(valkey: Server) -> None:
+    async with tailed(valkey) as (_, _, stream):
+        async with connect(valkey.url) as client, client.pipeline(transaction=True) as pipeline:
+            pipeline.client_kill_filter(_type="normal", skipme=True)
+            for minute in (1, 2, 5, 6):
+                _write(pipeline, of("BTCUSDT", minute, minute, closed=True))
+            pipeline.xtrim(keys.merged_feed("binance", SPOT, 0), maxlen=1, approximate=False)
+            await pipeline.execute()
+        assert await closes(stream, 5) == ["1", "2", "gap", "5", "6"]
+
+
 def _write(pipeline: Any, event: Candle) -> None:
     name, data = keys.of_event(event), Encoder().encode(event)
     pipeline.xadd(name, {"data": data})

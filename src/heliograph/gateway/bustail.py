@@ -333,31 +333,37 @@ class BusTail:
             metrics.frames_refused += 1
             log.warning("entry refused", key=name, error=str(e))
             return
-        self._push([*_hole(last_ns, candles), *candles], metrics, upstream, 0)
+        self._push(_with_holes(last_ns, candles), metrics, upstream, 0)
 
 
-def _hole(last_ns: int | None, candles: list[Candle]) -> list[Gap]:
-    """Return the gap between the last closed candle that was passed on and the first that could be read again."""
-    if last_ns is None or not candles:
-        return []
-    first = candles[0]
-    expected_ns = first.interval.next_open(last_ns)
-    if first.open_ns <= expected_ns:
-        return []
-    reason = "trimmed from the bus before it was read"
-    return [
-        Gap(
-            first.instrument,
-            Channel.CANDLES,
-            first.interval,
-            expected_ns,
-            first.open_ns,
-            None,
-            None,
-            reason,
-            first.received_ns,
-        )
-    ]
+def _with_holes(last_ns: int | None, candles: list[Candle]) -> list[Candle | Gap]:
+    """Return the candles with a gap wherever closed ones are missing since the last one that was passed on.
+
+    The feed tells its gaps on a stream of their own, of which trimming took the same entries.
+    """
+    told: list[Candle | Gap] = []
+    expected_ns = None if last_ns is None or not candles else candles[0].interval.next_open(last_ns)
+    for index, candle in enumerate(candles):
+        if expected_ns is not None and candle.open_ns > expected_ns and (candle.closed or index == 0):
+            reason = "trimmed from the bus before it was read"
+            told.append(
+                Gap(
+                    candle.instrument,
+                    Channel.CANDLES,
+                    candle.interval,
+                    expected_ns,
+                    candle.open_ns,
+                    None,
+                    None,
+                    reason,
+                    candle.received_ns,
+                )
+            )
+            expected_ns = candle.open_ns
+        if candle.closed and expected_ns is not None and candle.open_ns >= expected_ns:
+            expected_ns = candle.interval.next_open(candle.open_ns)
+        told.append(candle)
+    return told
 
 
 def _gaps_key(subscription: Subscription) -> str:
