@@ -99,3 +99,10 @@ def test_a_dotenv_file_that_cannot_be_read_fails(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=said):
         load(ConnectorSettings)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+def test_no_time_is_longer_than_can_be_waited_for(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_INACTIVITY_TIMEOUT", value)
+    with pytest.raises(ConfigError, match="less than or equal to 10000000"):
+        load(ConnectorSettings)

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -21,6 +21,9 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from heliograph.errors import ConfigError
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+SECONDS_MAX: Final = 10_000_000
+"""Some hundred days: whoever means "never" may say so much; infinity is no time that a loop could wait for."""
+Seconds = Annotated[float, Field(le=SECONDS_MAX)]
 
 
 class ConnectorSettings(BaseSettings):
@@ -28,27 +31,27 @@ class ConnectorSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CONNECTOR_", extra="forbid", frozen=True)
 
-    inactivity_timeout: float = Field(3.0, gt=0, description="Seconds without a frame after which REST is asked")
-    reconnect_delay: float = Field(1.0, ge=0, description="First pause before a reconnect, in seconds; it grows")
-    rest_timeout: float = Field(5.0, gt=0, description="Seconds that a REST request may take")
-    ws_ping_interval: float = Field(20.0, gt=0, description="Seconds between our WebSocket pings")
-    ws_ping_timeout: float = Field(20.0, gt=0, description="Seconds that a pong may take")
-    stream_idle_timeout: float = Field(10.0, gt=0, description="Seconds without a quote after which a stream ends")
+    inactivity_timeout: Seconds = Field(3.0, gt=0, description="Seconds without a frame after which REST is asked")
+    reconnect_delay: Seconds = Field(1.0, ge=0, description="First pause before a reconnect, in seconds; it grows")
+    rest_timeout: Seconds = Field(5.0, gt=0, description="Seconds that a REST request may take")
+    ws_ping_interval: Seconds = Field(20.0, gt=0, description="Seconds between our WebSocket pings")
+    ws_ping_timeout: Seconds = Field(20.0, gt=0, description="Seconds that a pong may take")
+    stream_idle_timeout: Seconds = Field(10.0, gt=0, description="Seconds without a quote after which a stream ends")
     max_symbol_per_ws: int = Field(50, gt=0, description="Symbols on one WebSocket connection")
     log_level: LogLevel = Field("INFO", description="How much is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL")
     circuit_breaker_failure_threshold: int = Field(5, gt=0, description="Failures in a row that open the breaker")
-    circuit_breaker_recovery_timeout: float = Field(30.0, gt=0, description="Seconds the breaker stays open at first")
+    circuit_breaker_recovery_timeout: Seconds = Field(30.0, gt=0, description="Seconds the breaker stays open at first")
     circuit_breaker_half_open_calls: int = Field(1, gt=0, description="Attempts that a half-open breaker allows")
     closed_queue_maxsize: int = Field(1000, gt=0, description="Events that the keep-every lane holds")
     open_queue_maxsize: int = Field(0, ge=0, description="Slots of the latest-wins lane; 0: one for each instrument")
-    deduplication_window_seconds: float = Field(120.0, gt=0, description="How long a delivered event is remembered")
+    deduplication_window_seconds: Seconds = Field(120.0, gt=0, description="How long a delivered event is remembered")
     deduplication_max_entries: int = Field(10000, gt=0, description="How many delivered events are remembered")
     rest_pool_connections: int = Field(10, gt=0, description="REST connections to one host at most")
     rest_pool_maxsize: int = Field(20, gt=0, description="REST connections in all at most")
     wss_host: str = Field("127.0.0.1", description="Address that the WebSocket server listens on")
     wss_port: int = Field(8765, ge=0, le=65535, description="Port that the WebSocket server listens on; 0: a free one")
     wss_log_level: LogLevel = Field("INFO", description="How much the WebSocket server logs")
-    wss_subscribe_timeout: float = Field(10.0, gt=0, description="Seconds that a client has to subscribe")
+    wss_subscribe_timeout: Seconds = Field(10.0, gt=0, description="Seconds that a client has to subscribe")
     wss_health_check_port: int = Field(8766, ge=0, le=65535, description="Port of the probes; 0: a free one")
     wss_health_check_enabled: bool = Field(True, description="Whether the probes are served")
 
@@ -69,7 +72,7 @@ class RepairSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_REPAIR_", extra="forbid", frozen=True)
 
-    gap_grace: float = Field(3.0, ge=0, description="Seconds to wait for a missing candle before REST is asked")
+    gap_grace: Seconds = Field(3.0, ge=0, description="Seconds to wait for a missing candle before REST is asked")
     dedupe: bool = Field(True, description="Whether what was delivered is dropped when it comes again")
     backfill: bool = Field(True, description="Whether what is missing is asked for")
 

@@ -8,6 +8,7 @@ import typer
 
 from heliograph.cli.connector_cli import commands
 from heliograph.cli.main import run
+from heliograph.config import SECONDS_MAX, ConnectorSettings
 from heliograph.sim import Fault, FaultKind
 from tests.gateway.processes import finish, program, simulated, spot_of, start
 
@@ -122,3 +123,15 @@ async def test_a_signal_ends_an_endless_stream_without_a_traceback(number: signa
     outcome = await finish(process)
     assert (outcome.code, outcome.err) == (code, [])
     assert all(LINE.fullmatch(line) for line in outcome.out)
+
+
+async def test_the_longest_times_that_the_settings_allow_can_be_waited_for() -> None:
+    longest = {
+        f"CONNECTOR_{name.upper()}": str(SECONDS_MAX)
+        for name, field in ConnectorSettings.model_fields.items()
+        if isinstance(field.default, float)
+    }
+    async with simulated() as simulator:
+        arguments = ("binance", "BTCUSDT", "--market", "spot", "--limit", "1", "--endpoint", spot_of(simulator))
+        outcome = await finish(await start(program("connector-cli"), *arguments, **longest))
+    assert (outcome.code, len(outcome.out), outcome.err) == (0, 1, [])

@@ -324,7 +324,7 @@ class MarketFeed:
         breaker = Breaker(
             failures_max=settings.breaker_failures_max,
             wait_s=settings.breaker_recovery_s,
-            wait_s_max=settings.breaker_recovery_s_max,
+            wait_s_max=max(settings.breaker_recovery_s_max, settings.breaker_recovery_s),
             trials_max=settings.breaker_half_open_calls,
         )
         sockets = SocketSettings(
