@@ -221,3 +221,8 @@ class Venue(msgspec.Struct, frozen=True):
     documentation: str
     market_of: Callable[[str | None, bytes], MarketId | None]
     """Tells the market by a URL, if there is one, or by a frame; None where neither tells it."""
+    market_of_symbol: Callable[[str], MarketId | None] | None = None
+    """Tells the market by an instrument's symbol alone, in any case; None of a symbol that has no market's shape.
+
+    Where a venue has it, a market that is not named is the one of each symbol, and `default_market` is second to it.
+    """
