@@ -394,6 +394,28 @@ def test_a_subscription_that_nobody_answers_is_tried_on_another_connection(fixtu
         assert effects == ([] if answered else [Reconnect("a subscription was not acknowledged")])
 
 
+def test_many_changes_in_a_row_leave_at_the_venues_pace_and_are_not_missed_before_they_left() -> None:
+    """As when a gateway restarts, and a hundred clients come back one by one."""
+    carried = [wants("spot", "AUSDT", Channel.TRADES)]
+    codec = feed("spot", *carried)
+    effects: list[Effect] = []
+    codec.opened(NOW_NS, effects)
+    for number in range(100):
+        carried.append(wants("spot", f"B{number}USDT", Channel.TRADES))
+        codec.change(carried, effects)
+    said = messages(effects)
+    assert len(said) == 4
+    for second in range(1, 40):
+        for message in said:
+            decode(codec, json.dumps({"result": None, "id": message["id"]}).encode())
+        effects.clear()
+        codec.ticked(NOW_NS + second * NS_PER_S, effects)
+        assert not any(isinstance(e, Reconnect) for e in effects)
+        said = messages(effects)
+        assert len(said) <= 4
+    assert said == []
+
+
 def test_it_moves_on_once_before_the_venue_cuts() -> None:
     codec = feed("spot")
     effects: list[Effect] = []

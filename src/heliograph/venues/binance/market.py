@@ -152,6 +152,7 @@ class Feed:
         self._opened_ns: int | None = None
         self._moving = False
         self._outbox: deque[bytes] = deque()
+        self._may_leave = rules.messages_per_tick
         self._next_id = 1
         self._unanswered: dict[int, int] = {}  # id of a control message: when it left
         self._now_ns = 0
@@ -177,6 +178,7 @@ class Feed:
     def ticked(self, now_ns: int, effects: list[Effect]) -> None:
         """Say what is still to be said, ask for snapshots that are due, and move on before the venue's cut."""
         self._now_ns = now_ns
+        self._may_leave = self._rules.messages_per_tick
         self._drain(effects)
         due = [book.instrument for book in self.books.values() if book.due(now_ns)]
         effects.extend([Fetch(book_request(self._rules.rest, instrument)) for instrument in due])
@@ -303,7 +305,8 @@ class Feed:
         self._outbox.extend(said)
 
     def _drain(self, effects: list[Effect]) -> None:
-        for _ in range(min(len(self._outbox), self._rules.messages_per_tick)):
+        for _ in range(min(len(self._outbox), self._may_leave)):
+            self._may_leave -= 1
             payload = self._outbox.popleft()
             self._unanswered[self._next_id - 1 - len(self._outbox)] = self._now_ns
             effects.append(Send(payload))
