@@ -25,6 +25,13 @@ def test_what_was_captured_replays_to_the_same_events_and_a_whole_book(name: str
     book = json.loads(digest.stdout)["BTCUSDT"]
     assert book["gaps"] == 0
     assert book["applied"] > 0
+    decoded = finished("decode", "binance", str(file), "--market", "usdm")
+    assert (decoded.returncode, decoded.stderr) == (0, b"")
+    assert {json.loads(line)["kind"] for line in decoded.stdout.splitlines()} >= {
+        "candle",
+        "book_snapshot",
+        "book_delta",
+    }
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -106,3 +106,10 @@ def test_a_closed_standard_input_is_a_mistake_of_the_user(monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(ConfigError, match="the standard input is closed"):
         decode("binance", "-", "spot")
+
+
+def test_a_captures_line_without_a_direction_is_a_frame_that_came_in(
+    lines: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert decode("binance", lines(json.dumps({"t": 1.5, "raw": KLINE})), "spot") == 0
+    assert printed(capsys)[0]["received_ns"] == 1_500_000_000

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -164,3 +165,19 @@ def test_a_compressed_file_that_is_cut_short_is_told_after_what_is_whole(tmp_pat
     assert next(lines) == (1, b'{"raw":"1"}')
     with pytest.raises(DecodeError, match="cut short"):
         list(lines)
+
+
+def test_every_line_says_which_way_it_went(tmp_path: Path) -> None:
+    path = tmp_path / "frames.jsonl"
+    with Writer(path) as writer:
+        for line in LINES:
+            writer.write(line)
+    assert [json.loads(text)["dir"] for text in path.read_text().splitlines()] == ["connect", "in", "http"]
+
+
+def test_a_file_of_another_kind_is_neither_continued_nor_harmed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.zst"
+    path.write_bytes(b"not compressed at all")
+    with pytest.raises(ConfigError, match="not a Zstandard file"), Writer(path):
+        pytest.fail("continued a file that is no capture")
+    assert path.read_bytes() == b"not compressed at all"

@@ -58,11 +58,11 @@ class Decoder:
             return self._answer(raw.request.rpartition(" ")[2], bytes(raw.body), received_ns)
         if raw.dir is Direction.HTTP:
             return self._answer(raw.url or "", raw.raw.encode(), received_ns)
-        if raw.dir is None:
+        if raw.dir is None and not raw.raw:
             return self._frame(None, line, received_ns)
         if raw.dir is Direction.CONNECT:
             self._url = raw.url
-        if raw.dir is not Direction.IN:
+        if raw.dir not in (Direction.IN, None):
             return []
         return self._frame(raw.url or self._url, raw.raw.encode(), received_ns)
 

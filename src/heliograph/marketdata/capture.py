@@ -40,7 +40,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
     t: Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)] | None = None
     """Seconds since the epoch, where it was recorded; a microsecond is the least that a float holds today."""
-    dir: Direction = msgspec.field(default=Direction.IN)
+    dir: Direction = msgspec.field(default_factory=lambda: Direction.IN)  # A default proper would not be written.
     url: str | None = None
     raw: str = ""
 
@@ -87,7 +87,10 @@ class Writer:
 
     def __enter__(self) -> Self:
         if self._path.exists():
-            (_cut_torn_frame if self._path.name.endswith(_ZST) else _end_torn_line)(self._path)
+            try:
+                (_cut_torn_frame if self._path.name.endswith(_ZST) else _end_torn_line)(self._path)
+            except zstandard.ZstdError as e:
+                raise ConfigError(f"cannot continue {self._path}, which is not a Zstandard file: {e}") from e
         self._file = self._path.open("ab")
         return self
 
