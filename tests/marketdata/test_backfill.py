@@ -206,10 +206,26 @@ def test_a_bar_that_has_just_ended_is_not_asked_for_at_once(
     rig = Rig(btc, last_bar=2)
     rig.track.interrupted(3 * NS_PER_S)
     rig.take(candle(4, event_s=event_s))
-    assert rig.due(GRACE_NS - 1) is None
+    assert rig.due(GRACE_NS - int((event_s or 0) * NS_PER_S) - 1) is None
     rig.take(candle(3, closed=True, event_s=60, count=9))
     assert rig.due(1) is None
     assert rig.closed_bars() == [3]
+
+
+def test_a_hole_that_grows_by_a_bar_that_has_just_ended_is_asked_for_without_it(candle: Make, btc: Instrument) -> None:
+    rig = Rig(btc)
+    rig.take(candle(0, closed=True), candle(2, event_s=58))
+    page = rig.due(GRACE_NS)
+    assert page is not None
+    rig.take(candle(3, event_s=0))
+    rig.track.failed(page, "503", rig.now_ns, rig.now_ns, rig.out)
+    page = rig.due(NS_PER_S)
+    assert page is not None
+    assert bars_of(page) == (1, 1)
+    rig.answer(page, candle(1, closed=True))
+    page = rig.due(GRACE_NS)
+    assert page is not None
+    assert bars_of(page) == (2, 2)
 
 
 def test_after_an_interruption_a_silent_stream_is_asked_for_by_rest(candle: Make, btc: Instrument) -> None:

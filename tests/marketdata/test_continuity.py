@@ -29,7 +29,6 @@ from heliograph.venues.contract import (
     CandlePage,
     Connection,
     Effect,
-    Feed,
     Fetch,
     Reconnect,
     Refused,
@@ -238,6 +237,15 @@ class Store:
         assert dict(self._book.asks()) == {Decimal(p): Decimal(q) for p, q in asks.items()}
 
 
+class Socket:
+    """A connection: its codec, and what the network has of it and nobody has read."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.codec = MARKET.feed(Connection("/stream", WANTED))
+        self.wire: list[bytes] = []
+
+
 class Process:
     """The shell: what sessions, requests and the supervisor do with sockets, done with lists."""
 
@@ -246,13 +254,13 @@ class Process:
         self.metrics = FeedMetrics("binance", "spot")
         self.pipeline = Pipeline(settings, self.metrics, trades_by_request=True)
         self.lanes = Lanes(store, self.metrics, self, lambda: venue.now_ns, keep_max=settings.keep_max, slots_max=0)
-        self.codec: Feed | None = None
+        self.sockets: list[Socket] = []
         self.number = number * 1000
-        self.wire: list[bytes] = []
         self.held = False
-        self._pages = MARKET.feed(Connection("", ()))
-        self._under_way: list[tuple[int, Request, Request, Feed, int]] = []
+        self._pages = Socket(REST)
+        self._under_way: list[tuple[int, Request, Request, Socket]] = []
         self._retry_ns = 0
+        self._moved_ns = 0
         marks = (max(store.closed, default=None), store.last_trade, None)
         for subscription, mark in zip(WANTED, marks, strict=True):
             self.pipeline.want(subscription, mark)
@@ -265,89 +273,94 @@ class Process:
 
     def step(self, frames: list[bytes], *, stormy: bool) -> None:
         rng, now_ns = self.rng, self.venue.now_ns
-        if self.codec is None:
-            if now_ns >= self._retry_ns:
-                self._connect()
-        else:
-            self.wire += _mangled(frames, rng) if stormy else frames
+        if not self.sockets and now_ns >= self._retry_ns:
+            self._connect()
+            self.pipeline.interrupted(WANTED, now_ns + 3 * NS_PER_S)
+        elif len(self.sockets) == 1 and stormy and rng.random() < 0.01:
+            self._connect()  # a planned move: both live for a while
+            self._moved_ns = now_ns + rng.randint(1, 12) * STEP_NS
+        elif len(self.sockets) == 2 and now_ns >= self._moved_ns and not self.held:
+            self._disconnect(self.sockets[0], 0)
+        for socket in tuple(self.sockets):
+            socket.wire += _mangled(frames, rng) if stormy else frames
             if not self.held:
-                self._read()
+                self._read(socket)
             if stormy and rng.random() < 0.004:
-                self._disconnect(rng.choice([1, 5, 70]) * NS_PER_S)
+                self._disconnect(socket, rng.choice([1, 5, 70]) * NS_PER_S)
         self._answer(failing=0.3 if stormy else 0.0)
         out: list[Event] = []
         for page in self.pipeline.due(now_ns, now_ns, out):
             request = MARKET.candle_request(page) if isinstance(page, CandlePage) else _trade_request(page)
-            self._ask(request, request, self.codec or self._pages)
+            self._ask(request, request, self.sockets[-1] if self.sockets else self._pages)
         self.pipeline.tell_books(now_ns, out)
         self.lanes.put(out)
-        if self.codec is not None and now_ns % NS_PER_S == 0:
+        for socket in tuple(self.sockets) if now_ns % NS_PER_S == 0 else ():
             effects: list[Effect] = []
-            self.codec.ticked(now_ns, effects)
-            self._act(effects)
+            socket.codec.ticked(now_ns, effects)
+            self._act(effects, socket)
 
     def _connect(self) -> None:
         self.number += 1
-        self.codec = MARKET.feed(Connection("/stream", WANTED))
+        socket = Socket(self.number)
+        self.sockets.append(socket)
         effects: list[Effect] = []
-        self.codec.opened(self.venue.now_ns, effects)
-        self._act(effects)
-        self.pipeline.interrupted(WANTED, self.venue.now_ns + 3 * NS_PER_S)
+        socket.codec.opened(self.venue.now_ns, effects)
+        self._act(effects, socket)
 
-    def _disconnect(self, pause_ns: int) -> None:
-        self.codec, self.wire = None, []
-        self.pipeline.lost(self.number)
-        self._retry_ns = self.venue.now_ns + pause_ns
+    def _disconnect(self, socket: Socket, pause_ns: int) -> None:
+        if socket in self.sockets:
+            self.sockets.remove(socket)
+            self.pipeline.lost(socket.number)
+            self._retry_ns = self.venue.now_ns + pause_ns
 
-    def _read(self) -> None:
-        frames, self.wire = self.wire, []
+    def _read(self, socket: Socket) -> None:
+        frames, socket.wire = socket.wire, []
         events: list[VenueEvent] = []
         effects: list[Effect] = []
-        assert self.codec is not None
-        self.codec.decode(frames, self.venue.now_ns, events, effects)
-        self._take(events, self.number)
-        self._act(effects)
+        socket.codec.decode(frames, self.venue.now_ns, events, effects)
+        self._take(events, socket.number)
+        self._act(effects, socket)
 
     def _take(self, events: Sequence[VenueEvent], source: int) -> None:
         out: list[Event] = []
         self.pipeline.take(events, source, self.venue.now_ns, out)
         self.lanes.put(out)
 
-    def _act(self, effects: Sequence[Effect]) -> None:
+    def _act(self, effects: Sequence[Effect], socket: Socket) -> None:
         for effect in effects:
             assert not isinstance(effect, Refused | VenueError), effect
             if isinstance(effect, Send):
-                self.wire.append(b'{"result":null,"id":%d}' % json.loads(effect.payload)["id"])
-            elif isinstance(effect, Fetch) and self.codec is not None:
-                self._ask(effect.request, effect.request, self.codec)
+                socket.wire.append(b'{"result":null,"id":%d}' % json.loads(effect.payload)["id"])
+            elif isinstance(effect, Fetch):
+                self._ask(effect.request, effect.request, socket)
             elif isinstance(effect, Reconnect):
-                self._disconnect(NS_PER_S)
+                self._disconnect(socket, NS_PER_S)
 
-    def _ask(self, first: Request, request: Request, codec: Feed) -> None:
+    def _ask(self, first: Request, request: Request, socket: Socket) -> None:
         due_ns = self.venue.now_ns + self.rng.choice([0, 0, 1, 4]) * STEP_NS
-        self._under_way.append((due_ns, first, request, codec, self.number))
+        self._under_way.append((due_ns, first, request, socket))
 
     def _answer(self, *, failing: float) -> None:
         now_ns = self.venue.now_ns
         ready = [item for item in self._under_way if item[0] <= now_ns and not self.held]
         self._under_way = [item for item in self._under_way if item not in ready]
-        for _, first, request, codec, source in ready:
+        for _, first, request, socket in ready:
             out: list[Event] = []
             events: list[VenueEvent] = []
             effects: list[Effect] = []
-            if isinstance(request.purpose, BookPage) and codec is not self.codec:
+            if isinstance(request.purpose, BookPage) and socket not in self.sockets:
                 continue
             if self.rng.random() < failing:
-                codec.failed(request, "503", now_ns, effects)
+                socket.codec.failed(request, "503", now_ns, effects)
                 self.pipeline.failed(first.purpose, "503", now_ns, now_ns, out)
                 self.lanes.put(out)
                 continue
-            codec.fetched(request, self.venue.answer(request), now_ns, events, effects)
-            self._take(events, source if isinstance(request.purpose, BookPage) else REST)
+            socket.codec.fetched(request, self.venue.answer(request), now_ns, events, effects)
+            self._take(events, socket.number)
             following = [e.request for e in effects if isinstance(e, Fetch)]
             assert len(following) == len(effects), effects
             for later in following:
-                self._ask(first, later, codec)
+                self._ask(first, later, socket)
             if not following:
                 self.pipeline.answered(first.purpose, now_ns, now_ns, out)
                 self.lanes.put(out)

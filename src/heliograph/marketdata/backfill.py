@@ -124,6 +124,7 @@ class CandleTrack:
         self._metrics = metrics
         self._expected_ns = None if last_closed_ns is None else interval.next_open(last_closed_ns)
         self._live_ns = -1 if self._expected_ns is None else self._expected_ns  # no older bar is live any more
+        self._over_ns = 0  # from when on the bar before the live one is final also for REST
         self._live: Candle | None = None
         self._held: dict[int, Candle] = {}
         self._finals: deque[Candle] = deque(maxlen=FINALS_REMEMBERED)
@@ -165,6 +166,8 @@ class CandleTrack:
             self._metrics.duplicates += 1
             return not self._patience.dedupe
         self._live_ns = candle.open_ns
+        past_ns = 0 if candle.event_ns is None else max(0, candle.event_ns - candle.open_ns)
+        self._over_ns = now_ns + self._patience.grace_ns - past_ns
         self._live = candle
         self._advanced(candle, now_ns)
         return True
@@ -219,6 +222,11 @@ class CandleTrack:
         if deadline_ns is not None and deadline_ns <= now_ns:
             limit_ns = self._limit_ns()
             expected_ns = self._expected_ns
+            if now_ns < self._over_ns and not self._held:
+                limit_ns = _open_before(self.interval, limit_ns)
+                if limit_ns == expected_ns:
+                    self._hole.deadline_ns = self._over_ns
+                    return None
             if expected_ns is not None and limit_ns > expected_ns:
                 self._hole.count(self._metrics)
                 self._hole.deadline_ns = None
@@ -265,23 +273,14 @@ class CandleTrack:
         if self._expected_ns is None:
             self._expected_ns = candle.open_ns
         if candle.open_ns > self._expected_ns and self._asked is None:
-            self._suspect(now_ns, past_ns=0 if candle.event_ns is None else candle.event_ns - candle.open_ns)
+            self._suspect(now_ns)
         else:
             self._interrupted = False
 
-    def _suspect(self, now_ns: int, past_ns: int = 0) -> None:
-        """Ask for what is missing: after an interruption at once, if its last candle has been over for long enough.
-
-        Args:
-            now_ns: the time.
-            past_ns: how long it has been over, by the venue's time. Until the grace has passed REST itself may not
-                have the final revision.
-
-        """
+    def _suspect(self, now_ns: int) -> None:
         if not self._patience.backfill:
             return
-        at_once = self._interrupted and past_ns >= self._patience.grace_ns
-        self._hole.suspect(now_ns if at_once else now_ns + self._patience.grace_ns)
+        self._hole.suspect(now_ns if self._interrupted else now_ns + self._patience.grace_ns)
         self._interrupted = False
 
     def _deliver(self, candle: Candle, out: list[Event]) -> None:
@@ -307,7 +306,7 @@ class CandleTrack:
             self._give_up("too many candles waited for it", candle.received_ns, out)
             self._settle(now_ns)
         elif self._asked is None and self._hole.deadline_ns is None:
-            self._suspect(now_ns, past_ns=candle.close_ns - candle.open_ns)
+            self._suspect(now_ns)
 
     def _repeated(self, candle: Candle, out: list[Event]) -> None:
         self._metrics.duplicates += 1

@@ -188,10 +188,11 @@ def read_candles(rest: Rest, page: CandlePage, body: bytes, venue_ns: int, recei
     newest_ns = candles[-1].open_ns if candles else -1
     to_the_present = page.to_ns is None and (newest_ns == end_ns or end_ns < venue_ns)
     if not to_the_present and (page.to_ns is None or end_ns > page.to_ns):
-        return CandleAnswer(candles, None)
+        # One that is neither final for sure nor the live one is not told: it would be a step back.
+        return CandleAnswer([c for c in candles if c.closed or c is candles[-1]], None)
     if newest_ns == end_ns:
         candles.pop()  # The next page begins with it, and then knows whether another follows.
-        if len(candles) > 1 and not candles[-1].closed:
+        while len(candles) > 1 and not candles[-1].closed:
             end_ns = candles.pop().open_ns
     return CandleAnswer(candles, CandlePage(page.instrument, page.interval, end_ns, page.to_ns))
 
