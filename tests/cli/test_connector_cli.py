@@ -1,5 +1,7 @@
 import re
 import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -135,3 +137,10 @@ async def test_the_longest_times_that_the_settings_allow_can_be_waited_for() -> 
         arguments = ("binance", "BTCUSDT", "--market", "spot", "--limit", "1", "--endpoint", spot_of(simulator))
         outcome = await finish(await start(program("connector-cli"), *arguments, **longest))
     assert (outcome.code, len(outcome.out), outcome.err) == (0, 1, [])
+
+
+@pytest.mark.parametrize("module", ["connector_cli", "connector_wss"])
+def test_what_runs_is_imported_when_it_runs(module: str) -> None:
+    """Until then Ctrl-C meets Python's own imports, and ends in a traceback."""
+    script = f"import sys, heliograph.cli.{module}; sys.exit('aiohttp' in sys.modules or 'msgspec' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=30).returncode == 0
