@@ -565,3 +565,9 @@ def test_no_answer_makes_it_raise(name: str, body: bytes) -> None:
         effects: list[Effect] = []
         codec.fetched(Request("/x", (), 1, purpose), body, NOW_NS, events, effects)
         assert all(isinstance(e, Fetch) or (isinstance(e, Refused) and e.index == -1) for e in effects)
+
+
+def test_t33_a_trades_number_above_what_a_float_counts_to_stays_exact() -> None:
+    (trade,), effects = decode(feed("spot"), changed(AGG, a=2**53 + 1))
+    assert isinstance(trade, Trade)
+    assert (trade.sequence, trade.trade_id, effects) == (9_007_199_254_740_993, "9007199254740993", [])
