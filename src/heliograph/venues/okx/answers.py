@@ -1,0 +1,116 @@
+"""Recorded answers of OKX's REST interface, read by the URL that they answer and by what their rows have.
+
+Sources: as in `rest`. A feed asks for candles and trades only; recordings have more.
+"""
+
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from heliograph.clock import NS_PER_MS
+from heliograph.errors import DecodeError
+from heliograph.model.book import BookSnapshot
+from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import Instrument
+from heliograph.model.interval import Interval
+from heliograph.model.numbers import Amounts
+from heliograph.venues.okx.frames import (
+    FAULTS,
+    decode_answer,
+    decode_past_books,
+    decode_past_tickers,
+    decode_past_trades,
+    decode_rows,
+)
+from heliograph.venues.okx.instruments import any_instrument, parse_instruments
+from heliograph.venues.okx.rest import HISTORY, RECENT, to_candle, to_past_trade
+from heliograph.venues.okx.rows import to_levels, to_ticker
+from heliograph.venues.okx.streams import BARS
+
+_INTERVALS: Final = {name: interval for interval, name in BARS.items()}
+_PRICES_REMEMBERED_MAX: Final = 4096
+
+
+class RawTraits(msgspec.Struct, rename="camel"):
+    """The fields by which a row tells what it is."""
+
+    inst_id: str = ""
+    tick_sz: str | None = None
+    ask_px: str | None = None
+    asks: msgspec.Raw | None = None
+    trade_id: str | None = None
+    px: str | None = None
+    ord_id: str | None = None
+
+
+_decode_traits: Final = msgspec.json.Decoder(list[RawTraits]).decode
+
+
+def read_answer(url: str, body: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
+    """Read a recorded answer; private ones, and those that say no, tell nothing.
+
+    Args:
+        url: what was asked: a URL, or its path and query; for rows without an instrument it must name that.
+        body: the answer.
+        received_ns: when it came.
+
+    Raises:
+        DecodeError: the answer is not what is documented for that URL.
+
+    """
+    try:
+        answer = decode_answer(body)
+        if answer.code != "0" or not answer.data:
+            return []
+        data = bytes(answer.data)
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        if parts.path.rstrip("/") in (RECENT, HISTORY):
+            return [*_candles(query, data, received_ns)]
+        return _read(query.get("instId", ""), body, data, received_ns)
+    except FAULTS as e:
+        raise DecodeError(f"{url[:200]}: {e}") from e
+
+
+def _candles(query: dict[str, str], data: bytes, received_ns: int) -> list[VenueEvent]:
+    instrument = any_instrument(query["instId"])
+    name = query.get("bar", "1m")
+    interval = _INTERVALS.get(name) or _INTERVALS[f"{name}utc"]
+    rows = reversed(decode_rows(data))
+    # A bar of Hong Kong's days has its own grid; its end is told as that of a bar of the same length.
+    return [to_candle(row, instrument, Interval(interval), received_ns) for row in rows]
+
+
+def _read(symbol: str, body: bytes, data: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
+    if not data.lstrip()[1:].lstrip().startswith(b"{"):  # Rows that are arrays are candles of an index or of a mark.
+        return []
+    traits = _decode_traits(data)
+    first = traits[0]
+    prices = Amounts(_PRICES_REMEMBERED_MAX)
+    if first.tick_sz is not None:
+        return [*parse_instruments(body)]
+    if first.ask_px is not None:
+        found: list[VenueEvent | Instrument] = []
+        for ticker in decode_past_tickers(data):
+            made = to_ticker(any_instrument(ticker.inst_id), ticker, prices, received_ns)
+            found += [event for event in made if event is not None]
+        return found
+    if first.asks is not None:
+        if not symbol:
+            return []
+        return [
+            BookSnapshot(
+                any_instrument(symbol),
+                to_levels(raw.bids, prices),
+                to_levels(raw.asks, prices),
+                raw.seq_id,
+                raw.ts * NS_PER_MS,
+                received_ns,
+            )
+            for raw in decode_past_books(data)
+        ]
+    if first.trade_id is not None and first.px is not None and first.ord_id is None:
+        rows = reversed(list(zip(traits, decode_past_trades(data), strict=True)))
+        return [to_past_trade(raw, any_instrument(named.inst_id or symbol), received_ns) for named, raw in rows]
+    return []
