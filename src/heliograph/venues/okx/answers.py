@@ -44,6 +44,14 @@ class RawTraits(msgspec.Struct, rename="camel"):
     ord_id: str | None = None
 
 
+class RawOutcome(msgspec.Struct, rename="camel"):
+    """What became of one order; recordings have it without its envelope as well."""
+
+    ord_id: str
+    s_code: str
+
+
+_decode_outcome: Final = msgspec.json.Decoder(RawOutcome).decode
 _decode_traits: Final = msgspec.json.Decoder(list[RawTraits]).decode
 
 
@@ -60,6 +68,8 @@ def read_answer(url: str, body: bytes, received_ns: int) -> list[VenueEvent | In
 
     """
     try:
+        if _is_bare_outcome(body):
+            return []
         answer = decode_answer(body)
         if answer.code != "0" or not answer.data:
             return []
@@ -71,6 +81,14 @@ def read_answer(url: str, body: bytes, received_ns: int) -> list[VenueEvent | In
         return _read(query.get("instId", ""), body, data, received_ns)
     except FAULTS as e:
         raise DecodeError(f"{url[:200]}: {e}") from e
+
+
+def _is_bare_outcome(body: bytes) -> bool:
+    try:
+        _decode_outcome(body)
+    except FAULTS:
+        return False
+    return True
 
 
 def _candles(query: dict[str, str], data: bytes, received_ns: int) -> list[VenueEvent]:
