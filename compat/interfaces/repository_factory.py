@@ -14,12 +14,11 @@ from heliograph.app import at_endpoint, open_source
 from heliograph.clock import NS_PER_S, SystemClock
 from heliograph.config import ConnectorSettings
 from heliograph.gateway.hub import Hub
-from heliograph.gateway.names import find_market
 from heliograph.gateway.stream import Stream
 from heliograph.metrics import FeedCollector
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap
-from heliograph.venues import VENUES
+from heliograph.venues import VENUES, find_market, find_venue
 from heliograph.venues.contract import Market, Subscription
 
 log = structlog.get_logger()
@@ -42,7 +41,7 @@ def build_price_feed_repository(
     """
     address = endpoint or os.environ.get("HELIOGRAPH_ENDPOINT")
     venues = VENUES if address is None else at_endpoint(address)
-    return _Market(find_market(exchange, contract_type, venues))
+    return _Market(find_market(find_venue(exchange, venues), contract_type))
 
 
 class _Market:

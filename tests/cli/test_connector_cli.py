@@ -60,7 +60,7 @@ async def test_closed_candles_are_printed_once_and_in_order() -> None:
     [
         ("", "Missing argument"),
         ("nowhere BTCUSDT", "Unsupported exchange: nowhere; accepted: binance"),
-        ("binance BTCUSDT", "Exchange binance needs a contract_type (market); accepted: spot, usdm (um), coinm (cm)"),
+        ("binance BTCUSDT", "Exchange binance needs a market (contract_type); accepted: spot, usdm (um), coinm (cm)"),
         ("binance BTCUSDT --market banana", "Unsupported contract_type for binance: banana; accepted: spot"),
         ("binance NOPE --market spot --simulated", "Unknown symbol at binance spot: NOPE; accepted: "),
         ("binance BTCUSDT btc/usdt --market spot --simulated", "Duplicate symbol: btc/usdt"),

@@ -94,7 +94,7 @@ async def test_two_streams_side_by_side_are_independent() -> None:
     [
         (("nowhere", "spot"), "Unsupported exchange: nowhere; accepted: binance"),
         (("binance", "banana"), "Unsupported contract_type for binance: banana; accepted: spot"),
-        (("binance",), "Exchange binance needs a contract_type"),
+        (("binance",), "Exchange binance needs a market"),
     ],
 )
 def test_an_unknown_market_is_told_at_once(arguments: tuple[str, ...], says: str) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -198,6 +199,25 @@ async def test_a_limit_holds_all_requests_of_the_market_for_as_long_as_was_asked
         assert await rest.get(venue, request()) == b"body"
         assert loop_clock_ns() - held_ns > 900_000_000
     assert len(desk.asked) == 2
+
+
+async def test_a_market_that_asked_for_silence_holds_no_other_markets_turns() -> None:
+    async def limited(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "30"})
+
+    async def open_(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=b"here")
+
+    async with serving(limited) as (silent, _), serving(open_) as (other, _), client(connections_max=1) as rest:
+        other = msgspec.structs.replace(other, venue=VenueId("other"))
+        with pytest.raises(VenueUnreachable):
+            await rest.get(silent, request())
+        waiting = asyncio.create_task(rest.get(silent, request()))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            assert await rest.get(other, request()) == b"here"
+        assert not waiting.done()
+        waiting.cancel()
 
 
 async def test_a_request_to_stay_away_for_long_is_reported_instead_of_waited_for() -> None:

@@ -37,7 +37,7 @@ async def test_a_later_client_gets_the_last_value_at_once() -> None:
         ({"exchange": "binance", "contract_type": "spot", "symbols": ["BTCUSDT"], "limit": -1}, "limit must be"),
         ({"exchange": "binance", "contract_type": "spot", "symbols": ["BTCUSDT"], "limit": True}, "limit must be"),
         ({"exchange": "nowhere", "symbols": ["X"]}, "Unsupported exchange: nowhere; accepted: binance"),
-        ({"exchange": "binance", "symbols": ["X"]}, "Exchange binance needs a contract_type (market); accepted: spot"),
+        ({"exchange": "binance", "symbols": ["X"]}, "Exchange binance needs a market (contract_type); accepted: spot"),
         (
             {"exchange": "binance", "contract_type": "banana", "symbols": ["X"]},
             "Unsupported contract_type for binance: banana; accepted: spot",

@@ -8,6 +8,7 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, Level, OrderBook
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
+from tests.marketdata.conftest import BTC
 
 TENTH_NS = 10**8
 
@@ -133,3 +134,11 @@ def test_a_connection_that_was_behind_when_the_owner_left_goes_on_with_the_book(
     fold.take(_delta(btc, 11, (6, 1)), 2, 0, out)
     fold.take(_delta(btc, 12, (7, 1)), 2, 0, out)
     assert _folded(btc, out).bids() == _levels((7, 1), (6, 1), (5, 1))
+
+
+def test_a_feed_that_begins_anew_voids_what_a_reader_of_the_deltas_knew() -> None:
+    """A feed that was killed does not know what it told: its successor's first delta is the whole book."""
+    told: list[Event] = []
+    for sequence, price in ((10, 5), (20, 4)):
+        BookFold(BTC, 10**8, FeedMetrics("binance", "spot")).take(_snapshot(BTC, sequence, (price, 1)), 1, 0, told)
+    assert _folded(BTC, told).bids(1) == [(Decimal(4), Decimal(1))]

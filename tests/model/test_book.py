@@ -51,6 +51,13 @@ def test_a_snapshot_replaces_everything() -> None:
     assert book.asks() == [(Decimal(3), Decimal("2.50"))]
 
 
+def test_a_delta_that_is_a_reset_replaces_everything() -> None:
+    book = OrderBook(INSTRUMENT)
+    book.replace(snapshot([(Decimal(1), Decimal(1))], [(Decimal(5), Decimal(1))]))
+    book.apply(BookDelta(INSTRUMENT, [(Decimal(2), Decimal(1))], [], None, 9, 20, 21, reset=True))
+    assert (book.bids(), book.asks()) == ([(Decimal(2), Decimal(1))], [])
+
+
 def test_a_level_keeps_the_digits_it_last_came_with() -> None:
     book = OrderBook(INSTRUMENT)
     book.replace(snapshot([(Decimal("1.0"), Decimal("5.00"))], []))

@@ -85,6 +85,7 @@ deltas = st.builds(
     optional_sequences,
     optional_instants,
     st.just(RECEIVED_NS),
+    st.booleans(),
 )
 gaps = st.builds(
     Gap,

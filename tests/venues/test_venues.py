@@ -16,17 +16,19 @@ def test_markets_are_found_by_name_or_alias(name: str, market: str) -> None:
 
 
 def test_an_unknown_venue_says_which_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"unknown venue 'nowhere'; accepted: binance"):
+    with pytest.raises(ConfigError, match="Unsupported exchange: nowhere; accepted: binance"):
         find_venue("nowhere")
 
 
 def test_an_unknown_market_says_which_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"unknown market 'moon' of binance; accepted: spot, usdm, um, coinm, cm"):
+    with pytest.raises(
+        ConfigError, match=r"Unsupported contract_type for binance: moon; accepted: spot, usdm \(um\), coinm \(cm\)"
+    ):
         find_market(find_venue("binance"), "moon")
 
 
 def test_binance_has_no_default_market() -> None:
-    with pytest.raises(ConfigError, match="binance needs a market; accepted: spot"):
+    with pytest.raises(ConfigError, match=r"Exchange binance needs a market \(contract_type\); accepted: spot"):
         find_market(find_venue("binance"), None)
 
 

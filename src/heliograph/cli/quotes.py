@@ -12,12 +12,12 @@ from heliograph.cli.main import EXIT_FAILED
 from heliograph.clock import SystemClock
 from heliograph.config import ConnectorSettings
 from heliograph.errors import VenueUnreachable
-from heliograph.gateway.names import find_market
 from heliograph.gateway.protocol import line
 from heliograph.gateway.stream import Stream
 from heliograph.metrics import FeedCollector
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel, Gap
+from heliograph.venues import find_market, find_venue
 from heliograph.venues.contract import Subscription
 
 PROGRAM: Final = "connector-cli"
@@ -55,7 +55,7 @@ async def _print(settings: ConnectorSettings, wish: Wish, where: Where, valkey_u
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         venues = await stack.enter_async_context(open_venues(where))
-        market = find_market(wish.exchange, wish.market, venues)
+        market = find_market(find_venue(wish.exchange, venues), wish.market)
         source = await stack.enter_async_context(open_source(settings, FeedCollector(), clock, valkey_url))
         instruments = await source.instruments(market, wish.symbols)
         hub = await stack.enter_async_context(open_hub(source, clock))

@@ -20,13 +20,12 @@ from heliograph.config import BusSettings, ConnectorSettings
 from heliograph.errors import ConfigError, HeliographError
 from heliograph.gateway.bustail import BusTail
 from heliograph.gateway.inprocess import InProcess
-from heliograph.gateway.names import find_market
 from heliograph.gateway.probes import Probes, open_probes
 from heliograph.marketdata.demand import DemandTail
 from heliograph.metrics import FeedCollector
 from heliograph.model.event import Event
 from heliograph.model.instrument import VenueId
-from heliograph.venues import VENUES
+from heliograph.venues import VENUES, find_market, find_venue
 from heliograph.venues.contract import Subscription, Venue, VenueError
 
 log = structlog.get_logger()
@@ -62,7 +61,7 @@ def serve(wanted: Wanted, settings_file: Path | None) -> int:
     subscriptions_of([], wanted.channels, wanted.interval)
     for name in wanted.symbols:
         venue, market, _ = _split(name, VENUES)
-        check_channels(find_market(venue, market, VENUES), wanted.channels, wanted.interval)
+        check_channels(find_market(find_venue(venue, VENUES), market), wanted.channels, wanted.interval)
     connector = config.load(
         ConnectorSettings,
         settings_file,
@@ -153,7 +152,9 @@ class Supply:
         """Supply what the command line names, for good."""
         for name in wanted.symbols:
             exchange, market_name, symbol = _split(name, self._venues)
-            instruments = await self._feeding.instruments(find_market(exchange, market_name, self._venues), [symbol])
+            instruments = await self._feeding.instruments(
+                find_market(find_venue(exchange, self._venues), market_name), [symbol]
+            )
             subscriptions = subscriptions_of(instruments, wanted.channels, wanted.interval)
             self._fixed.update(subscriptions)
             self._feeding.add(subscriptions)
@@ -175,7 +176,7 @@ class Supply:
         """Supply what a gateway asks for, under the name that the venue's own list gives it."""
         named = asked.instrument
         try:
-            market = find_market(named.venue, named.market, self._venues)
+            market = find_market(find_venue(named.venue, self._venues), named.market)
             (instrument,) = await self._feeding.instruments(market, [named.venue_symbol])
         except HeliographError as e:
             log.warning("demand not met", instrument=named.id, error=str(e))
@@ -189,7 +190,7 @@ def _split(name: str, venues: Mapping[VenueId, Venue]) -> tuple[str, str, str]:
     parts = name.split(":", 2)
     if len(parts) != 3 or not all(parts):
         raise ConfigError(f"not a symbol to serve: {name!r}", ("VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT",))
-    find_market(parts[0], parts[1], venues)
+    find_market(find_venue(parts[0], venues), parts[1])
     return parts[0], parts[1], parts[2]
 
 

@@ -11,7 +11,6 @@ from heliograph.clock import SystemClock
 from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load
 from heliograph.connect import rest
 from heliograph.errors import ConfigError, VenueRejected
-from heliograph.gateway.names import Directory, find_market
 from heliograph.marketdata.fanout import FanOut
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.session import Capture
@@ -20,8 +19,9 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues import VENUES
+from heliograph.venues import VENUES, find_market, find_venue
 from heliograph.venues.contract import Market, Subscription, VenueError
+from heliograph.venues.directory import Directory
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ def check(wish: Wish) -> None:
         ConfigError: a venue, market, channel or interval that there is not.
 
     """
-    check_channels(find_market(wish.venue, wish.market, VENUES), wish.channels, wish.interval)
+    check_channels(find_market(find_venue(wish.venue, VENUES), wish.market), wish.channels, wish.interval)
 
 
 def check_channels(market: Market, channels: Sequence[str], interval: str) -> None:
@@ -100,7 +100,7 @@ async def open_wish(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         venues = await stack.enter_async_context(open_venues(wish.where))
-        market = find_market(wish.venue, wish.market, venues)
+        market = find_market(find_venue(wish.venue, venues), wish.market)
         client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
         listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
         instruments = Directory(market, listed).find(wish.symbols)

@@ -109,26 +109,34 @@ class Client:
         if session is None:
             raise RuntimeError("a REST client is used inside its `async with`")
         weight = self.weight(market)
-        async with self._turn(market), self._turns_of_all:
-            await acquire(weight, request.weight)
-            try:
-                async with session.request(
-                    "GET" if request.body is None else "POST",
-                    market.rest_url + request.path,
-                    params=request.query,
-                    data=request.body,
-                    headers=None if request.body is None else JSON,
-                    allow_redirects=False,
-                ) as answer:
-                    self._observe(market, answer.headers)
-                    body = await self._read(market, answer)
-            except (aiohttp.ClientError, OSError) as e:
-                raise VenueUnreachable(market.venue, f"{type(e).__name__}: {e}", kind=_kind(e)) from e
+        await acquire(weight, request.weight)
+        while True:
+            # Who has to wait for the venue holds no connection's turn meanwhile: the other markets share those.
+            async with self._turn(market), self._turns_of_all:
+                held_ns = weight.held_ns(loop_clock_ns())
+                if not held_ns:
+                    return await self._exchange(session, market, request)
+            await asyncio.sleep(held_ns / NS_PER_S)
+
+    async def _exchange(self, session: aiohttp.ClientSession, market: Market, request: Request) -> bytes:
+        try:
+            async with session.request(
+                "GET" if request.body is None else "POST",
+                market.rest_url + request.path,
+                params=request.query,
+                data=request.body,
+                headers=None if request.body is None else JSON,
+                allow_redirects=False,
+            ) as answer:
+                self._observe(market, answer.headers)
+                body = await self._read(market, answer)
+        except (aiohttp.ClientError, OSError) as e:
+            raise VenueUnreachable(market.venue, f"{type(e).__name__}: {e}", kind=_kind(e)) from e
         if 200 <= answer.status < 300:
             return body
         wait_s = retry_after_s(answer.headers.get("Retry-After"))
         if answer.status in LIMITED:
-            weight.hold(loop_clock_ns(), wait_s or 0.0)
+            self.weight(market).hold(loop_clock_ns(), wait_s or 0.0)
         elif 400 <= answer.status < 500:
             error = market.parse_error(answer.status, body)
             raise VenueRejected(market.venue, error.code, error.reason)

@@ -15,7 +15,6 @@ from heliograph.clock import NS_PER_MS, NS_PER_S, Clock
 from heliograph.errors import BusError, DecodeError
 from heliograph.gateway.hub import Upstream
 from heliograph.gateway.mailbox import Key, key_of
-from heliograph.gateway.names import Directory
 from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model import demand
 from heliograph.model.demand import Demand
@@ -24,6 +23,7 @@ from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap
 from heliograph.model.wire import decode_candle, decode_gap
 from heliograph.venues.contract import Market, Subscription
+from heliograph.venues.directory import Directory
 
 log = structlog.get_logger()
 

@@ -9,11 +9,11 @@ import structlog
 from heliograph.connect import rest
 from heliograph.errors import ConfigError, DecodeError, VenueUnreachable
 from heliograph.gateway.hub import Upstream
-from heliograph.gateway.names import Directory
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import Instrument, MarketId, VenueId
 from heliograph.venues.contract import Market, Subscription
+from heliograph.venues.directory import Directory
 
 log = structlog.get_logger()
 

@@ -12,10 +12,10 @@ import msgspec
 
 from heliograph.clock import NS_PER_S, NS_PER_US
 from heliograph.errors import ConfigError
-from heliograph.gateway.names import ECHO_MAX
 from heliograph.model.instrument import Instrument, InstrumentId
 from heliograph.model.market import Candle, Gap
 from heliograph.model.numbers import fixed
+from heliograph.venues.directory import ECHO_MAX
 
 MESSAGE_BYTES_MAX = 64 * 1024
 SYMBOLS_MAX = 500

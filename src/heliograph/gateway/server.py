@@ -13,11 +13,11 @@ from heliograph.errors import ConfigError, HeliographError, VenueRejected
 from heliograph.gateway import protocol
 from heliograph.gateway.connection import Connection, Limits, venue_words
 from heliograph.gateway.hub import Hub
-from heliograph.gateway.names import find_market
 from heliograph.gateway.protocol import Refusal, Subscribe
 from heliograph.model.instrument import VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
+from heliograph.venues import find_market, find_venue
 from heliograph.venues.contract import Subscription, Venue
 
 log = structlog.get_logger()
@@ -96,7 +96,7 @@ class Server:
 
     async def _find(self, connection: Connection, request: Subscribe) -> None:
         try:
-            market = find_market(request.exchange, request.contract_type, self._venues)
+            market = find_market(find_venue(request.exchange, self._venues), request.contract_type)
             instruments = await self.hub.source.instruments(market, request.symbols)
         except ConfigError as e:
             connection.refuse(Refusal(str(e)))

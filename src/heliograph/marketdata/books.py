@@ -1,8 +1,9 @@
 """Order books, folded so that the deltas alone tell the whole story.
 
-A consumer who folds an instrument's deltas from the first one on has the book at every moment: where a feed starts anew
-from a snapshot, the difference between the old book and the new one is told as a delta too, without `first_sequence`.
-Beside the deltas the top of the book is told as a snapshot, not more often than a bound.
+A consumer who folds an instrument's deltas has the book at every moment from the first `reset` on: a feed's first
+delta is one, the whole book, since a feed that has just begun does not know what was told before it. Where it starts
+anew from a snapshot later, the difference between the old book and the new one is told as a delta, without
+`first_sequence`. Beside the deltas the top of the book is told as a snapshot, not more often than a bound.
 """
 
 from collections.abc import Iterable
@@ -40,6 +41,7 @@ class BookFold:
         self._book = OrderBook(instrument)
         self._owner: int | None = None
         self._shadows: dict[int, OrderBook] = {}
+        self._begun = False
         self._changed_ns: int | None = None
         self._told_ns: int | None = None
 
@@ -115,8 +117,13 @@ class BookFold:
     def _replace(self, book: OrderBook, received_ns: int, out: list[Event]) -> None:
         bids = _difference(self._book.bids(), book.bids())
         asks = _difference(self._book.asks(), book.asks())
-        if bids or asks:
-            out.append(BookDelta(self.instrument, bids, asks, None, book.sequence, book.event_ns, received_ns))
+        if bids or asks or not self._begun:
+            out.append(
+                BookDelta(
+                    self.instrument, bids, asks, None, book.sequence, book.event_ns, received_ns, reset=not self._begun
+                )
+            )
+        self._begun = True
         self._book = book
 
 

@@ -24,7 +24,10 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookDelta(msgspec.Struct, frozen=True, gc=False):
-    """Levels that changed since the snapshot or delta before; the feed has checked that none is missing between."""
+    """Levels that changed since the snapshot or delta before; the feed has checked that none is missing between.
+
+    With `reset` they are the whole book: whatever was known before is void.
+    """
 
     instrument: Instrument
     bids: Sequence[Level]
@@ -33,6 +36,7 @@ class BookDelta(msgspec.Struct, frozen=True, gc=False):
     sequence: int | None
     event_ns: int | None
     received_ns: int
+    reset: bool = False
 
 
 class OrderBook:
@@ -62,7 +66,10 @@ class OrderBook:
         self.event_ns = snapshot.event_ns
 
     def apply(self, delta: BookDelta) -> None:
-        """Take the changed levels."""
+        """Take the changed levels, or the whole book if the delta is a reset."""
+        if delta.reset:
+            for held in (self._bids, self._asks, self._bid_prices, self._ask_prices):
+                held.clear()
         _change(self._bids, self._bid_prices, delta.bids)
         _change(self._asks, self._ask_prices, delta.asks)
         self.sequence = delta.sequence

@@ -40,6 +40,8 @@ def render(item: VenueEvent | Event | Instrument, *, received: bool = True) -> s
     row: dict[str, object] = {"kind": _KINDS[type(item).__name__]}
     for name in item.__struct_fields__:
         row[_NAMES.get(name, name)] = _plain(getattr(item, name))
+    if row.get("reset") is False:  # Nearly always, and then not worth saying.
+        del row["reset"]
     if not received and "received_ns" in row:
         row["received_ns"] = None
     return msgspec.json.encode(row).decode()

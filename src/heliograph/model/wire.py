@@ -96,7 +96,8 @@ class Encoder:
         return (
             f'{{{name},"timestamp":"{stamp}","bids":[{_levels(e.bids)}],"asks":[{_levels(e.asks)}],'
             f'"first_sequence":{"null" if e.first_sequence is None else e.first_sequence},'
-            f'"sequence":{"null" if e.sequence is None else e.sequence},"event_time":{_time(e.event_ns)}}}'
+            f'"sequence":{"null" if e.sequence is None else e.sequence},"event_time":{_time(e.event_ns)},'
+            f'"reset":{"true" if e.reset else "false"}}}'
         )
 
     def _gap(self, e: Gap) -> str:
@@ -181,6 +182,7 @@ class _BookEntry(msgspec.Struct):
     first_sequence: int | None = None
     sequence: int | None = None
     event_time: str | None = None
+    reset: bool = False
 
 
 class _GapEntry(msgspec.Struct):
@@ -314,6 +316,7 @@ def decode_book_delta(data: bytes, instrument: Instrument, received_ns: int) -> 
             e.sequence,
             _instant(e.event_time),
             received_ns,
+            e.reset,
         )
     except (msgspec.MsgspecError, ValueError) as e:
         raise DecodeError(f"not a book delta entry: {e}") from e

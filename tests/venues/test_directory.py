@@ -2,9 +2,9 @@ import msgspec
 import pytest
 
 from heliograph.errors import ConfigError
-from heliograph.gateway.names import Directory, find_market
 from heliograph.model.instrument import Instrument, Kind, MarketId, VenueId
-from heliograph.venues import VENUES
+from heliograph.venues import VENUES, find_market, find_venue
+from heliograph.venues.directory import Directory
 
 BINANCE = VenueId("binance")
 USDM = VENUES[BINANCE].markets[MarketId("usdm")]
@@ -23,12 +23,12 @@ LISTED = Directory(USDM, [FUTURE, PERPETUAL])
     [("binance", "spot", "spot"), ("Binance", "UM", "usdm"), ("BINANCE", "cm", "coinm"), ("binance", "coinm", "coinm")],
 )
 def test_a_market_has_a_name_and_aliases_in_any_case(exchange: str, contract_type: str, market: str) -> None:
-    assert find_market(exchange, contract_type, VENUES).market == market
+    assert find_market(find_venue(exchange, VENUES), contract_type).market == market
 
 
 def test_a_venues_default_market_is_meant_where_none_is_named() -> None:
     venue = msgspec.structs.replace(VENUES[BINANCE], default_market=MarketId("spot"))
-    assert find_market("binance", None, {BINANCE: venue}).market == "spot"
+    assert find_market(find_venue("binance", {BINANCE: venue}), None).market == "spot"
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "btcusdt", "BTC/USDT", "btc/usdt", "BTC/USDT:USDT"])

@@ -1,44 +1,14 @@
-"""The names that users write, and what they mean: venues, markets, symbols."""
+"""The instruments of a market, by every name that a user may write."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph.errors import ConfigError
-from heliograph.model.instrument import Instrument, InstrumentId, Kind, VenueId
-from heliograph.venues.contract import Market, Venue
+from heliograph.model.instrument import Instrument, InstrumentId, Kind
+from heliograph.venues.contract import Market
 
 ECHO_MAX = 64
 """How much of a stranger's text is repeated to them, in characters."""
 _SUGGESTIONS_MAX = 5
-
-
-def find_market(exchange: str, contract_type: str | None, venues: Mapping[VenueId, Venue]) -> Market:
-    """Return the market that a user means.
-
-    Args:
-        exchange: the venue's name, in any case.
-        contract_type: a market's name or alias, in any case; None: the venue's default market, where it has one.
-        venues: the venues that there are.
-
-    Raises:
-        ConfigError: no such venue or market, or none named where one must be; it says what is accepted.
-
-    """
-    venue = venues.get(VenueId(exchange.lower()))
-    if venue is None:
-        raise ConfigError(f"Unsupported exchange: {exchange[:ECHO_MAX]}", tuple(sorted(venues)))
-    if contract_type is None:
-        if venue.default_market is None:
-            raise ConfigError(f"Exchange {venue.name} needs a contract_type (market)", _markets(venue))
-        return venue.markets[venue.default_market]
-    wanted = contract_type.lower()
-    for name, market in venue.markets.items():
-        if wanted == name or wanted in market.aliases:
-            return market
-    raise ConfigError(f"Unsupported contract_type for {venue.name}: {contract_type[:ECHO_MAX]}", _markets(venue))
-
-
-def _markets(venue: Venue) -> tuple[str, ...]:
-    return tuple(f"{n} ({', '.join(m.aliases)})" if m.aliases else str(n) for n, m in venue.markets.items())
 
 
 class Directory:
