@@ -47,7 +47,8 @@ def test_the_market_is_taken_from_the_frame_where_it_tells(lines: Any, capsys: p
 
 
 def test_a_frame_with_an_event_that_does_not_tell_its_market_needs_the_option(lines: Any) -> None:
-    with pytest.raises(ConfigError, match=r"line 2: Exchange binance needs a market \(contract_type\); accepted: spot, usdm"):
+    needed = r"line 2: Exchange binance needs a market \(contract_type\); accepted: spot, usdm"
+    with pytest.raises(ConfigError, match=needed):
         decode("binance", lines(ACK, KLINE))
 
 
