@@ -1,0 +1,106 @@
+"""Which streams carry what, how they are spread over sockets, and the messages that ask for them.
+
+Sources: https://www.gate.com/docs/developers/apiv4/ws/en/ and https://www.gate.com/docs/developers/futures/ws/en/ .
+Neither bounds the streams of a socket; who reads too slowly is cut off
+(https://github.com/gateio/gatews/issues/25, an answer of the venue's staff).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+from heliograph.venues.contract import Connection, Subscription
+
+STREAMS_PER_CONNECTION_MAX: Final = 500
+"""Ours: the venue names none."""
+
+
+class Stream(NamedTuple):
+    """One channel with the arguments of one subscription to it."""
+
+    channel: str
+    payload: tuple[str, ...]
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """How a market's streams are called."""
+
+    prefix: str
+    """`spot` or `futures`."""
+    path: str
+    """Of the socket."""
+    lengths: Mapping[Interval, str]
+    """Gate's names of the lengths of candles."""
+
+
+def streams_of(subscription: Subscription, wire: Wire) -> list[Stream]:
+    """Return the streams that carry a subscription.
+
+    Each has one symbol: a request that names several fails as a whole, and names no more than one of those at fault.
+    """
+    symbol = subscription.instrument.venue_symbol
+    match subscription.channel:
+        case Channel.CANDLES:
+            assert subscription.interval is not None
+            return [Stream(f"{wire.prefix}.candlesticks", (wire.lengths[subscription.interval], symbol))]
+        case Channel.TICKER:
+            return [Stream(f"{wire.prefix}.{name}", (symbol,)) for name in ("book_ticker", "tickers")]
+        case Channel.TRADES:
+            return [Stream(f"{wire.prefix}.trades", (symbol,))]
+        case Channel.BOOK:
+            return [Stream(f"{wire.prefix}.order_book_update", (symbol, "100ms"))]
+
+
+def plan(wire: Wire, streams_max: int, subscriptions: Sequence[Subscription], instruments_max: int) -> list[Connection]:
+    """Spread subscriptions over sockets.
+
+    All subscriptions of an instrument share a socket, unless they alone are more than it may carry.
+
+    Args:
+        wire: the market's.
+        streams_max: streams of one socket.
+        subscriptions: what is wanted; a repetition counts once.
+        instruments_max: instruments of one socket, at least one.
+
+    """
+    wanted: dict[str, dict[Subscription, int]] = {}  # by instrument: subscriptions, and how many streams each takes
+    for subscription in subscriptions:
+        of_instrument = wanted.setdefault(subscription.instrument.id, {})
+        of_instrument[subscription] = len(streams_of(subscription, wire))
+    groups: list[list[Subscription]] = [[]]
+    streams = members = 0
+    for of_instrument in wanted.values():
+        if members == instruments_max or streams + sum(of_instrument.values()) > streams_max:
+            groups.append([])
+            streams = members = 0
+        members += 1
+        for subscription, count in of_instrument.items():
+            if streams + count > streams_max:
+                groups.append([])
+                streams, members = 0, 1
+            groups[-1].append(subscription)
+            streams += count
+    return [Connection(wire.path, tuple(group)) for group in groups if group]
+
+
+def message(stream: Stream, event: str, time_s: int, number: int) -> bytes:
+    """Return the control message that subscribes to a stream, or ends that.
+
+    Args:
+        stream: which.
+        event: `subscribe` or `unsubscribe`.
+        time_s: seconds since the epoch.
+        number: the message's id, which its answer repeats.
+
+    """
+    return msgspec.json.encode(
+        {"time": time_s, "id": number, "channel": stream.channel, "event": event, "payload": stream.payload}
+    )
+
+
+def ping(wire: Wire, time_s: int) -> bytes:
+    """Return the message that keeps a quiet socket alive."""
+    return msgspec.json.encode({"time": time_s, "channel": f"{wire.prefix}.ping"})
