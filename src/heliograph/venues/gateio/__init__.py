@@ -1,0 +1,96 @@
+"""Gate.io: spot, USDT-settled and coin-settled perpetual contracts, public market data.
+
+Sources of the limits: "Rate limit" of https://www.gate.com/docs/developers/apiv4/en/ (200 requests in 10 s for each
+public endpoint and address, 300 sockets for each address) and https://github.com/gateio/gatews/issues/25 (no bound on
+streams and messages, at most 100 sockets recommended).
+"""
+
+from functools import partial
+from typing import Final
+
+from heliograph.model.instrument import SPOT, MarketId
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel
+from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, Venue
+from heliograph.venues.gateio.answers import read_answer
+from heliograph.venues.gateio.bars import FUTURES_INTERVALS, SPOT_INTERVALS, Units, names_of
+from heliograph.venues.gateio.control import market_of
+from heliograph.venues.gateio.instruments import COINM, GATEIO, USDM, instrument_of_symbol, parse_instruments
+from heliograph.venues.gateio.market import Feed, Rules
+from heliograph.venues.gateio.rest import Rest, candle_request, parse_error
+from heliograph.venues.gateio.streams import STREAMS_PER_CONNECTION_MAX, Wire, plan
+
+_LIMITS: Final = Limits(
+    streams_per_connection_max=STREAMS_PER_CONNECTION_MAX,
+    connects_max=100,  # Ours: sockets are bounded, how often they may be opened is not said.
+    connects_window_s=60,
+    messages_per_s_max=100,  # Ours: none is named.
+    connection_life_s=float("inf"),
+    silence_s_max=30,  # Three pings that were not answered.
+    weight_max=200,
+    weight_window_s=10,
+    weight_header="",  # The venue's header says how much is left, not how much is used.
+)
+
+
+def _instruments_request(rules: Rules, name: str) -> Request:
+    return Request(f"{rules.rest.prefix}/{name}", (), 1, InstrumentPage(rules.market))
+
+
+def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: str) -> Market:
+    return Market(
+        venue=GATEIO,
+        market=rules.market,
+        aliases=aliases,
+        socket_url=socket_url,
+        rest_url="https://api.gateio.ws",
+        limits=_LIMITS,
+        intervals=tuple(sorted(rules.intervals.values(), key=list(Interval).index)),
+        channels=(Channel.CANDLES, Channel.TICKER, Channel.TRADES, Channel.BOOK),
+        instrument=rules.instrument,
+        instruments_request=partial(_instruments_request, rules, list_name),
+        parse_instruments=partial(parse_instruments, rules.market),
+        plan=partial(plan, rules.wire, STREAMS_PER_CONNECTION_MAX),
+        feed=partial(Feed, rules),
+        candle_request=partial(candle_request, rules.rest),
+        trade_request=None,  # Gate pages past trades by time, not by a range of numbers.
+        parse_error=parse_error,
+        read_answer=partial(read_answer, rules),
+    )
+
+
+_SPOT: Final = Rules(
+    SPOT,
+    partial(instrument_of_symbol, SPOT),
+    SPOT_INTERVALS,
+    Wire("spot", "/ws/v4/", names_of(SPOT_INTERVALS)),
+    Rest(SPOT, "/api/v4/spot", "currency_pair", Units.SPOT, names_of(SPOT_INTERVALS), 1000, 1000),
+)
+
+
+def _futures(market: MarketId, settle: str, units: Units) -> Rules:
+    lengths = names_of(FUTURES_INTERVALS)
+    return Rules(
+        market,
+        partial(instrument_of_symbol, market),
+        FUTURES_INTERVALS,
+        Wire("futures", f"/v4/ws/{settle}", lengths),
+        Rest(market, f"/api/v4/futures/{settle}", "contract", units, lengths, 2000, 300),
+    )
+
+
+_FUTURES_URL: Final = "wss://fx-ws.gateio.ws"
+_MARKETS: Final = (
+    _market(_SPOT, "currency_pairs", (), "wss://api.gateio.ws"),
+    _market(_futures(USDM, "usdt", Units.LINEAR), "contracts", ("um",), _FUTURES_URL),
+    # There is no coin settle but btc, whatever a symbol's base is.
+    _market(_futures(COINM, "btc", Units.INVERSE), "contracts", ("cm",), _FUTURES_URL),
+)
+
+VENUE: Final = Venue(
+    name=GATEIO,
+    markets={market.market: market for market in _MARKETS},
+    default_market=SPOT,
+    documentation="https://www.gate.com/docs/developers/, as of 2026-09",
+    market_of=market_of,
+)

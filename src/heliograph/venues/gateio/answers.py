@@ -1,0 +1,146 @@
+"""Recorded answers of Gate's REST interface, read by the URL that they answer.
+
+Sources: as in `rest`, and "Retrieve market trades" and "Futures market transaction records" of
+https://www.gate.com/docs/developers/apiv4/en/ . A feed asks for candles and books only; recordings have more.
+"""
+
+from decimal import Decimal
+from typing import Final, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.errors import ConfigError, DecodeError
+from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import SPOT, Instrument
+from heliograph.model.market import Candle, Side, Source, Trade, TradeCause
+from heliograph.model.numbers import amount, parse
+from heliograph.venues.gateio.frames import FAULTS, Id, decode_book
+from heliograph.venues.gateio.instruments import parse_instruments
+from heliograph.venues.gateio.market import Rules
+from heliograph.venues.gateio.rest import RawRefusal, read_rows, to_candle, to_snapshot
+from heliograph.venues.gateio.times import instant_ns
+
+_SILENT: Final = frozenset({"accounts", "my_trades", "orders", "positions", "open_orders", "fee", "account_book"})
+
+
+class RawSpotPast(msgspec.Struct):
+    """An element of a trades answer of spot. The time is milliseconds with a fraction."""
+
+    id: str
+    create_time_ms: Decimal
+    currency_pair: str
+    side: Literal["buy", "sell"]
+    amount: str
+    price: str
+
+
+class RawFuturesPast(msgspec.Struct):
+    """An element of a trades answer of futures. The time is seconds with a fraction, whatever its name says.
+
+    (undocumented, seen 2026-09-25)
+    """
+
+    id: Id
+    create_time_ms: Decimal
+    contract: str
+    size: Decimal
+    price: str
+    is_internal: bool = False
+
+
+_decode_refusal: Final = msgspec.json.Decoder(RawRefusal).decode
+_decode_spot: Final = msgspec.json.Decoder(list[RawSpotPast]).decode
+_decode_futures: Final = msgspec.json.Decoder(list[RawFuturesPast]).decode
+
+
+def read_answer(rules: Rules, url: str, body: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
+    """Read a recorded answer.
+
+    Args:
+        rules: the market's.
+        url: what was asked: a URL, or its path and query; without a symbol, candles and books tell nothing.
+        body: the answer.
+        received_ns: when it came.
+
+    Raises:
+        DecodeError: the answer is not what is documented for that URL, or the URL is not known.
+
+    """
+    try:
+        _decode_refusal(body)
+    except FAULTS:
+        pass
+    else:
+        return []
+    try:
+        parts = urlsplit(url)
+        return _read(rules, parts.path.rstrip("/").rpartition("/")[2], dict(parse_qsl(parts.query)), body, received_ns)
+    except (*FAULTS, ConfigError) as e:
+        raise DecodeError(f"{url[:200]}: {e}") from e
+
+
+def _read(
+    rules: Rules, name: str, query: dict[str, str], body: bytes, received_ns: int
+) -> list[VenueEvent | Instrument]:
+    if name in ("currency_pairs", "contracts"):
+        return list(parse_instruments(rules.market, body))
+    if name == "trades":
+        return list(_trades(rules, body, received_ns))
+    symbol = query.get(rules.rest.symbol)
+    if name == "order_book":
+        book = decode_book(body)
+        return [] if symbol is None else [to_snapshot(rules.rest, book, rules.instrument(symbol), received_ns)]
+    if name == "candlesticks":
+        return [] if symbol is None else list(_candles(rules, rules.instrument(symbol), query, body, received_ns))
+    if name in _SILENT:
+        return []
+    raise ValueError("an answer to something that is not known")
+
+
+def _candles(
+    rules: Rules, instrument: Instrument, query: dict[str, str], body: bytes, received_ns: int
+) -> list[Candle]:
+    interval = rules.intervals[query.get("interval", "5m")]
+    rows = read_rows(rules.rest, instrument, body)
+    newest = len(rows) - 1
+    return [
+        to_candle(row, instrument, interval, received_ns, closed=row.closed or i < newest) for i, row in enumerate(rows)
+    ]
+
+
+def _trades(rules: Rules, body: bytes, received_ns: int) -> list[Trade]:
+    if rules.market == SPOT:
+        return [_spot_trade(rules, raw, received_ns) for raw in _decode_spot(body)]
+    return [_futures_trade(rules, raw, received_ns) for raw in _decode_futures(body) if raw.size]
+
+
+def _spot_trade(rules: Rules, raw: RawSpotPast, received_ns: int) -> Trade:
+    return Trade(
+        rules.instrument(raw.currency_pair),
+        raw.id,
+        None,
+        amount(parse(raw.price)),
+        amount(parse(raw.amount)),
+        Side.BUY if raw.side == "buy" else Side.SELL,
+        TradeCause.MARKET,
+        instant_ns(raw.create_time_ms, NS_PER_MS),
+        received_ns,
+        Source.REST,
+    )
+
+
+def _futures_trade(rules: Rules, raw: RawFuturesPast, received_ns: int) -> Trade:
+    return Trade(
+        rules.instrument(raw.contract),
+        str(raw.id),
+        None,
+        amount(parse(raw.price)),
+        amount(raw.size.copy_abs()),
+        Side.BUY if raw.size > 0 else Side.SELL,
+        TradeCause.LIQUIDATION if raw.is_internal else TradeCause.MARKET,
+        instant_ns(raw.create_time_ms, NS_PER_S),
+        received_ns,
+        Source.REST,
+    )
