@@ -1,0 +1,93 @@
+"""Bybit v5: spot, linear and inverse contracts, public market data.
+
+Sources of the limits: https://bybit-exchange.github.io/docs/v5/ws/connect and
+https://bybit-exchange.github.io/docs/v5/rate-limit .
+"""
+
+from functools import partial
+from typing import Final
+
+from heliograph.model.instrument import SPOT, MarketId
+from heliograph.model.market import Channel
+from heliograph.venues.bybit.answers import read_answer
+from heliograph.venues.bybit.control import market_of
+from heliograph.venues.bybit.instruments import BYBIT, INVERSE, LINEAR, instrument_of_symbol, parse_instruments
+from heliograph.venues.bybit.market import Feed, Rules
+from heliograph.venues.bybit.rest import Rest, candle_request, parse_error
+from heliograph.venues.bybit.streams import INTERVALS, plan
+from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, Venue
+
+# 500 connections in 5 minutes. A connection's arguments have 21,000 characters, which 500 topics of up to 39 characters
+# never reach (the longest that was seen has 30); `plan` counts them besides. Nothing is said of a connection's life,
+# nor of how many messages it takes: 18 in one burst were seen to be answered (2026-09). Our ping's pong comes every
+# 20 s. 600 requests in 5 s; the headers of limits tell what is left of one endpoint, never what is used.
+_LIMITS: Final = Limits(
+    streams_per_connection_max=500,
+    connects_max=500,
+    connects_window_s=300,
+    messages_per_s_max=10,
+    connection_life_s=float("inf"),
+    silence_s_max=60,
+    weight_max=600,
+    weight_window_s=5,
+    weight_header="",
+)
+
+_SPOT_RULES: Final = Rules(
+    SPOT, partial(instrument_of_symbol, SPOT), Rest(SPOT, counts_contracts=False), top_in_book=True, args_max=10
+)
+_LINEAR_RULES: Final = Rules(
+    LINEAR,
+    partial(instrument_of_symbol, LINEAR),
+    Rest(LINEAR, counts_contracts=False),
+    top_in_book=False,
+    args_max=None,
+)
+_INVERSE_RULES: Final = Rules(
+    INVERSE, partial(instrument_of_symbol, INVERSE), Rest(INVERSE, counts_contracts=True), top_in_book=False,
+    args_max=None,
+)  # fmt: skip
+
+
+def _instruments_request(market: MarketId) -> Request:
+    query = (("category", str(market)), ("limit", "1000"))  # The most; spot gives all whatever is asked.
+    return Request("/v5/market/instruments-info", query, 1, InstrumentPage(market))
+
+
+def _market(rules: Rules, aliases: tuple[str, ...]) -> Market:
+    path = f"/v5/public/{rules.market}"
+    return Market(
+        venue=BYBIT,
+        market=rules.market,
+        aliases=aliases,
+        socket_url="wss://stream.bybit.com",
+        rest_url="https://api.bybit.com",
+        limits=_LIMITS,
+        intervals=tuple(INTERVALS.values()),
+        channels=(Channel.CANDLES, Channel.TICKER, Channel.TRADES, Channel.BOOK),
+        instrument=rules.instrument,
+        instruments_request=partial(_instruments_request, rules.market),
+        parse_instruments=partial(parse_instruments, rules.market),
+        plan=partial(plan, path, _LIMITS.streams_per_connection_max, top_in_book=rules.top_in_book),
+        feed=partial(Feed, rules),
+        candle_request=partial(candle_request, rules.rest),
+        trade_request=None,
+        parse_error=parse_error,
+        read_answer=partial(read_answer, rules),
+    )
+
+
+VENUE: Final = Venue(
+    name=BYBIT,
+    markets={
+        market.market: market
+        for market in (
+            _market(_SPOT_RULES, ()),
+            _market(_LINEAR_RULES, ("um", "usd-m", "perp")),
+            _market(_INVERSE_RULES, ("cm", "coin-m")),
+        )
+    },
+    default_market=SPOT,
+    documentation="https://bybit-exchange.github.io/docs/v5/intro, as of 2026-07",
+    market_of=market_of,
+)
