@@ -216,7 +216,7 @@ def test_any_lost_change_is_told(lost: int) -> None:
 def test_what_is_told_always_folds_to_the_venues_book(steps: list[tuple[int, int, str]]) -> None:
     """k: a change arrives; l: it is lost; d: it comes twice; s: a snapshot comes; r: the numbers begin anew."""
     truth: dict[Decimal, Decimal] = {}
-    number = 100
+    number, resets = 100_000, 0
     sequence = Sequence(BTC)
     folded: OrderBook | None = None
     for price, quantity, fate in steps:
@@ -224,7 +224,8 @@ def test_what_is_told_always_folds_to_the_venues_book(steps: list[tuple[int, int
         if fate == "s":
             sequence.start(snapshot(number, *truth.items()), 0, events)
         else:
-            previous, number = number, 3 if fate == "r" and number > 3 else number + quantity + 1
+            resets += fate == "r"
+            previous, number = number, 100_000 - 1000 * resets if fate == "r" else number + quantity + 1
             changed = level(str(price), str(quantity))
             truth[changed[0]] = changed[1]
             for _ in range({"l": 0, "d": 2}.get(fate, 1)):

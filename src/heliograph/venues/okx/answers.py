@@ -17,6 +17,7 @@ from heliograph.model.interval import Interval
 from heliograph.model.numbers import Amounts
 from heliograph.venues.okx.frames import (
     FAULTS,
+    NOTHING,
     decode_answer,
     decode_past_books,
     decode_past_tickers,
@@ -38,7 +39,7 @@ class RawTraits(msgspec.Struct, rename="camel"):
     inst_id: str = ""
     tick_sz: str | None = None
     ask_px: str | None = None
-    asks: msgspec.Raw | None = None
+    asks: msgspec.Raw = NOTHING
     trade_id: str | None = None
     px: str | None = None
     ord_id: str | None = None
@@ -114,7 +115,7 @@ def _read(symbol: str, body: bytes, data: bytes, received_ns: int) -> list[Venue
             made = to_ticker(any_instrument(ticker.inst_id), ticker, prices, received_ns)
             found += [event for event in made if event is not None]
         return found
-    if first.asks is not None:
+    if first.asks:
         if not symbol:
             return []
         return [

@@ -22,7 +22,7 @@ from heliograph.model.numbers import fixed
 CHECKSUM_END_NS: Final = 1_782_172_800 * NS_PER_S
 """2026-06-23, since when the venue's checksum is the constant 0. Nothing that is newer is held to it."""
 CHECKSUM_LEVELS: Final = 25
-STALE_MAX: Final = 100
+STALE_MAX: Final = 10
 """Old changes in a row after which the venue's numbers are taken to have started afresh."""
 STEADY_MIN: Final = 600
 """Changes that a book must take, about a minute of them, before its next break is mended without waiting."""
@@ -112,7 +112,7 @@ class Sequence:
                 self._break("a change without a number", None, delta.received_ns, events)
                 return
         elif previous != last:
-            if last is not None and sequence <= last and self._stale_run < STALE_MAX:
+            if last is not None and previous <= sequence <= last and self._stale_run < STALE_MAX:
                 self._stale_run += 1
                 self.dropped += 1
             else:

@@ -79,6 +79,7 @@ class Feed:
         self._open_to_all = not connection.subscriptions
         self._sequenced = connection.sequenced
         self._carried: dict[Key, Subscription] = {}
+        self._instruments: dict[Key, Instrument] | None = None  # by what is subscribed to; None: all are welcome
         self._routes = Routes()
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
         self._pages = Pages()
@@ -192,6 +193,8 @@ class Feed:
                 symbol = subscription.instrument.venue_symbol
                 books[symbol] = self.books.get(symbol) or BookSequence(subscription.instrument)
         self._carried = carried
+        if not self._open_to_all:
+            self._instruments = {key: subscription.instrument for key, subscription in carried.items()}
         self.books = books
         self._routes.clear()
 
@@ -340,8 +343,7 @@ class Feed:
         if raw.event is not None:
             self._control(raw, effects)
         elif raw.arg is not None and raw.data:
-            carried = None if self._open_to_all else {k: s.instrument for k, s in self._carried.items()}
-            route = make_route(raw.arg, carried)
+            route = make_route(raw.arg, self._instruments)
             self._routes.learn(frame, raw.arg, route)
             if route.kind is Kind.CANDLES:
                 self._candles(route, frame, received_ns, events)
