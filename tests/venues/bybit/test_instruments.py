@@ -32,7 +32,8 @@ def test_linear_has_perpetuals_futures_and_what_is_not_launched_yet(fixture: Cal
 def test_inverse_contracts_are_worth_a_dollar_and_settle_in_the_base(fixture: Callable[[str], bytes]) -> None:
     perpetual, future = parse_instruments(INVERSE, fixture("instruments_inverse.json"))
     assert (perpetual.symbol, future.symbol) == ("BTC/USD:BTC", "BTC/USD:BTC-261225")
-    assert (perpetual.contract_size, perpetual.lot_size, perpetual.exchange) == (1, 1, "bybit_inverse")
+    assert (str(perpetual.contract_size), str(perpetual.lot_size)) == ("1", "1")
+    assert perpetual.exchange == "bybit_inverse"
     assert not future.trading, "it is being delivered"
 
 

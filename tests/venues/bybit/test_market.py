@@ -509,7 +509,8 @@ def test_pages_ask_for_the_next_page_and_the_streams_time_closes_a_last_row() ->
         assert effects == []
     page = CandlePage(coin, Interval.M1, open_ns, open_ns + 10**15)
     codec.fetched(market("spot").candle_request(page), body, NOW_NS, [], effects)
-    assert [e.request.purpose.from_ns for e in effects if isinstance(e, Fetch)] == [open_ns + 999 * 60 * NS_PER_S]
+    following = CandlePage(coin, Interval.M1, open_ns + 999 * 60 * NS_PER_S, open_ns + 10**15)
+    assert [e.request.purpose for e in effects if isinstance(e, Fetch)] == [following]
 
 
 def test_t20_an_answer_that_is_a_refusal_is_refused() -> None:
@@ -531,7 +532,10 @@ def test_the_venue_declares_itself_whole() -> None:
     }
     for name, declared in VENUE.markets.items():
         assert (declared.venue, declared.market) == ("bybit", name)
-        assert (declared.limits.connects_max, declared.limits.connects_window_s) == (500, 300)
+        limits = declared.limits
+        assert 3 * limits.connects_max <= 500, "of one address, in 5 minutes, all markets together"
+        assert 3 * limits.weight_max <= 600, "of one address, in 5 s, all markets together"
+        assert (limits.connects_window_s, limits.weight_window_s) == (300, 5)
         assert dict(declared.instruments_request().query) == {"category": name, "limit": "1000"}
         assert declared.intervals == tuple(INTERVALS.values())
 

@@ -40,10 +40,10 @@ def row(open_ns: int) -> list[str]:
     return [str(open_ns // NS_PER_MS), "2", "3", "1", "2.50", "10", "25.0"]
 
 
-def body(rows: list[list[str]], now_ns: int | None = None, **changed: Any) -> bytes:
+def body(rows: Any, now_ns: int | None = None, changed: Any = None) -> bytes:
     answer = {
-        "retCode": 0, "retMsg": "OK", "result": {"category": "spot", "symbol": "BTCUSDT", "list": rows} | changed,
-        "retExtInfo": {},
+        "retCode": 0, "retMsg": "OK", "retExtInfo": {},
+        "result": {"category": "spot", "symbol": "BTCUSDT", "list": rows} | (changed or {}),
     }  # fmt: skip
     return json.dumps(answer if now_ns is None else answer | {"time": now_ns // NS_PER_MS}).encode()
 
@@ -188,7 +188,7 @@ def test_t14_rows_that_cannot_be_candles_are_refused(rows: list[Any]) -> None:
 @pytest.mark.parametrize("changed", [{"symbol": "ETHUSDT"}, {"category": "linear"}])
 def test_candles_of_something_else_are_refused(changed: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="candles of"):
-        read_candles(RULES, CandlePage(BTC, Interval.M1, START_NS, START_NS), body([], **changed), 0, 1)
+        read_candles(RULES, CandlePage(BTC, Interval.M1, START_NS, START_NS), body([], None, changed), 0, 1)
 
 
 def test_t20_a_refusal_with_status_200_is_a_refusal() -> None:

@@ -32,15 +32,21 @@ def take(ticker: TickerMerge, kind: str, fields: dict[str, str], cs: int = 1) ->
     return events
 
 
-def top(*values: str | None) -> tuple[Decimal | None, ...]:
+def numbers(*values: str | None) -> tuple[Decimal | None, ...]:
     return tuple(None if value is None else Decimal(value) for value in values)
+
+
+def top(bid: str | None, bid_size: str | None, ask: str | None, ask_size: str | None, sequence: int) -> BookTop:
+    prices, sizes = numbers(bid, ask), numbers(bid_size, ask_size)
+    return BookTop(BTC, prices[0], sizes[0], prices[1], sizes[1], sequence, 7_000_000, 9)
 
 
 def test_a_snapshot_tells_the_top_and_the_day() -> None:
     assert take(merge(), "snapshot", WHOLE, cs=5) == [
-        BookTop(BTC, *top("100", "1", "101", "2"), 5, 7_000_000, 9),
+        top("100", "1", "101", "2", 5),
         DayStatistics(
-            BTC, Decimal("100.50"), *top("90", "110", "80", "12.0", "1200", None), None, 7_000_000, 9
+            BTC, Decimal("100.50"), Decimal(90), Decimal(110), Decimal(80), Decimal("12.0"), Decimal(1200), None, None,
+            7_000_000, 9,
         ),
     ]  # fmt: skip
 
@@ -49,13 +55,13 @@ def test_t19_what_a_delta_leaves_out_has_not_changed() -> None:
     ticker = merge()
     take(ticker, "snapshot", WHOLE)
     (changed,) = take(ticker, "delta", {"bid1Price": "99", "bid1Size": "3"}, cs=2)
-    assert changed == BookTop(BTC, *top("99", "3", "101", "2"), 2, 7_000_000, 9)
+    assert changed == top("99", "3", "101", "2", 2)
     (day,) = take(ticker, "delta", {"lastPrice": "102"}, cs=3)
     assert isinstance(day, DayStatistics)
-    assert (day.last, day.high, day.base_volume) == top("102", "110", "12.0")
+    assert (day.last, day.high, day.base_volume) == numbers("102", "110", "12.0")
     (again,) = take(ticker, "delta", {"ask1Size": "4"}, cs=4)
     assert isinstance(again, BookTop)
-    assert (again.bid, again.ask_quantity) == top("99", "4")
+    assert (again.bid, again.ask_quantity) == numbers("99", "4")
 
 
 def test_t19_a_delta_of_what_is_not_used_tells_nothing() -> None:
@@ -96,7 +102,7 @@ def test_m17_inverse_volumes_count_contracts_of_a_dollar_and_turnovers_the_base(
     ticker = TickerMerge(instrument_of_symbol(INVERSE, "BTCUSD"), counts_contracts=True)
     _, day = take(ticker, "snapshot", WHOLE)
     assert isinstance(day, DayStatistics)
-    assert (day.base_volume, day.quote_volume, day.contracts) == top("1200", "12.0", "12.0")
+    assert (day.base_volume, day.quote_volume, day.contracts) == numbers("1200", "12.0", "12.0")
 
 
 @pytest.mark.parametrize("bad", [{"bid1Size": "-1"}, {"lastPrice": "NaN"}, {"ask1Price": "x"}, {"turnover24h": "1e99"}])
@@ -107,7 +113,7 @@ def test_a_frame_that_cannot_be_read_changes_nothing(bad: dict[str, str]) -> Non
         take(ticker, "delta", bad)
     (book_top,) = take(ticker, "delta", {"bid1Size": "8"})
     assert isinstance(book_top, BookTop)
-    assert (book_top.bid, book_top.bid_quantity, book_top.ask) == top("100", "8", "101")
+    assert (book_top.bid, book_top.bid_quantity, book_top.ask) == numbers("100", "8", "101")
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(list(WHOLE)), st.integers(1, 99).map(str)), max_size=8))
@@ -138,8 +144,8 @@ def test_a_book_of_one_level_is_a_top_and_old_deltas_change_the_sides_that_they_
     ):
         merged.take(decode_books(frame), Amounts(100), 9, events)
     assert events == [
-        BookTop(BTC, *top(*values), 8, 7_000_000, 9)
-        for values in (
-            ("100", "1", "101", "2"), ("99", "3", "101", "2"), ("99", "3", None, None), (None, None, "101", "2")
-        )
-    ]  # fmt: skip
+        top("100", "1", "101", "2", 8),
+        top("99", "3", "101", "2", 8),
+        top("99", "3", None, None, 8),
+        top(None, None, "101", "2", 8),
+    ]
