@@ -125,6 +125,15 @@ def test_a_candle_that_rest_closed_is_not_asked_for_again_but_its_successors_are
     assert bars.due(START_NS + 3600 * NS_PER_S) == CandlePage(BTC, Interval.M1, START_NS + MINUTE_NS, None)
 
 
+def test_a_candle_that_was_forgotten_may_be_asked_for_afresh() -> None:
+    bars = Bars(10)
+    take(bars, candle(0, 1))
+    bars.settled(candle(0, 1, closed=True))
+    bars.keep(())
+    take(bars, candle(0, 1))
+    assert bars.due(START_NS + 3600 * NS_PER_S) is not None
+
+
 def test_an_answer_about_an_older_candle_settles_nothing() -> None:
     bars = Bars(10)
     take(bars, candle(3, 1))

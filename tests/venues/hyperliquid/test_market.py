@@ -185,6 +185,34 @@ def test_t9_an_overdue_candle_is_read_again_by_rest_and_says_so() -> None:
     assert not [e for e in ticked(codec, overdue_ns + 3600 * NS_PER_S) if isinstance(e, Fetch)]
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        bar(2, 1, "ETH"),
+        b'{"channel":"bbo","data":{"coin":"ETH","time":1770000070000,"bbo":[null,null]}}',
+        b'{"channel":"trades","data":[{"coin":"ETH","side":"B","px":"1","sz":"1","time":1770000070000,"tid":1}]}',
+    ],
+)
+def test_t7_whatever_tells_the_venues_time_proves_that_a_candle_is_over(told: bytes) -> None:
+    codec = feed(*(wants("ETH", s.channel, s.interval) for s in ALL))
+    request = VENUE.markets[USDM].candle_request(CandlePage(instrument("BTC"), Interval.M1, NOW_NS, None))
+    for closed in (False, True):
+        events: list[VenueEvent] = []
+        codec.fetched(request, b"[%s]" % json.dumps(json.loads(bar(0, 4))["data"]).encode(), NOW_NS, events, [])
+        assert [c.closed for c in events if isinstance(c, Candle)] == [closed]
+        decode(codec, told)
+
+
+def test_a_stream_that_was_left_and_wanted_again_closes_nothing_of_before() -> None:
+    codec = feed(*ALL)
+    opened(codec)
+    decode(codec, bar(0, 1))
+    codec.change(ALL[1:], [])
+    codec.change(ALL, [])
+    events, _ = decode(codec, bar(7, 1))
+    assert [c.closed for c in events if isinstance(c, Candle)] == [False]
+
+
 def test_a_page_is_followed_by_the_next_one() -> None:
     codec = feed(*ALL)
     market = VENUE.markets[USDM]
@@ -272,6 +300,14 @@ def test_the_day_has_no_last_price_before_a_trade_has_one(fixture: Callable[[str
         instrument("BTC"), Decimal("64081.0"), Decimal("63000.5"), None, None,
         Decimal("18.25"), Decimal("1169046.29406"), None, None, None, NOW_NS,
     )  # fmt: skip
+
+
+def test_a_price_of_nothing_the_day_before_is_none(fixture: Callable[[str], bytes]) -> None:
+    codec = feed(*ALL)
+    decode(codec, fixture("trades.json"))
+    day = one(codec, fixture("context.json").replace(b'"63000.5"', b'"0.0"'))
+    assert isinstance(day, DayStatistics)
+    assert day.open is None
 
 
 def test_the_newest_trade_is_the_last_one_in_whatever_order_they_come(fixture: Callable[[str], bytes]) -> None:
@@ -463,6 +499,13 @@ def test_a_subscription_that_is_not_acknowledged_costs_the_connection() -> None:
     decode(codec, confirmed("trades", "BTC"))
     assert ticked(codec, NOW_NS + 14 * NS_PER_S) == []
     assert ticked(codec, NOW_NS + 15 * NS_PER_S) == [Reconnect("a subscription was not acknowledged")]
+
+
+def test_a_stream_that_was_left_needs_no_acknowledgement() -> None:
+    codec = feed(wants("BTC", Channel.TRADES))
+    opened(codec)
+    codec.change([], [])
+    assert ticked(codec, NOW_NS + 20 * NS_PER_S) == []
 
 
 def test_t1_data_before_the_acknowledgement_is_taken_once_and_the_acknowledgement_resets_nothing(

@@ -59,6 +59,12 @@ def test_t30_a_ticker_counts_as_three_streams_and_shares_the_trades() -> None:
     assert [len(c.subscriptions) for c in plan(shared, 1000)] == [666]
 
 
+def test_t30_an_instrument_that_does_not_fit_moves_as_a_whole() -> None:
+    tickers = [wants(f"C{i}", Channel.TICKER) for i in range(333)]
+    both = [wants("BTC", Channel.TRADES), wants("BTC", Channel.BOOK)]
+    assert [c.subscriptions for c in plan([*tickers, *both], 1000)] == [tuple(tickers), tuple(both)]
+
+
 def test_t28_sockets_hold_more_instruments_rather_than_be_more_than_the_venue_allows() -> None:
     assert [len(c.subscriptions) for c in plan(trades(100), 50)] == [50, 50]
     assert [len(c.subscriptions) for c in plan(trades(101), 50)] == [50, 50, 1]
