@@ -127,6 +127,13 @@ def test_t15_the_size_of_an_empty_side_may_be_empty_text(fixture: Callable[[str]
     assert codec.ignored == 1
 
 
+def test_empty_text_excuses_nothing_but_a_book_top(fixture: Callable[[str], bytes]) -> None:
+    frame = fixture("candle_spot.json").replace(b'"n": "1m_', b'"B": "", "n": "7d_')
+    events, effects = decode(feed("spot"), frame)
+    assert events == []
+    assert [type(e) for e in effects] == [Refused]
+
+
 def test_t1_data_before_its_acknowledgement_is_told_once_and_the_acknowledgement_resets_nothing(
     fixture: Callable[[str], bytes],
 ) -> None:

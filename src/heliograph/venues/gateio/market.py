@@ -283,22 +283,20 @@ class Feed:
                 self._move("the venue announced an upgrade", effects)
             elif found is Other.DATA:
                 written = _without_empty_sizes(frame)
-                if written == frame:
+                if written == frame or not self._take_top(written, received_ns, events):
                     effects.append(Refused(index, _reason(error)))
-                else:
-                    self._again(index, written, received_ns, events, effects)
         except FAULTS as e:
             effects.append(Refused(index, _reason(e)))
 
-    def _again(
-        self, index: int, frame: bytes, received_ns: int, events: list[VenueEvent], effects: list[Effect]
-    ) -> None:
+    def _take_top(self, frame: bytes, received_ns: int, events: list[VenueEvent]) -> bool:
         raw = decode_event(frame)
-        if isinstance(raw, RawSpotTop | RawFuturesTop):
-            try:
-                events.append(self._payloads.top(raw.result, received_ns))
-            except KeyError:
-                self._payloads.ignored += 1
+        if not isinstance(raw, RawSpotTop | RawFuturesTop):
+            return False
+        try:
+            events.append(self._payloads.top(raw.result, received_ns))
+        except KeyError:
+            self._payloads.ignored += 1
+        return True
 
     def _answered(self, answer: Answer, effects: list[Effect]) -> None:
         subscription, event = None, answer.event
