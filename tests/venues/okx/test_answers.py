@@ -32,6 +32,13 @@ def test_candles_are_told_in_ascending_order_and_closed_as_they_say() -> None:
     )
 
 
+def test_t31_a_month_of_hong_kong_ends_on_hong_kongs_first() -> None:
+    row = ["1767196800000", *ROW[1:]]  # 2026-01-01 there, eight hours earlier here
+    (candle,) = read_answer("/api/v5/market/history-candles?instId=BTC-USDT&bar=1M", answer(row), 9)
+    assert isinstance(candle, Candle)
+    assert candle.close_ns == 1_769_875_200 * 10**9
+
+
 def test_candles_without_an_instrument_are_refused() -> None:
     with pytest.raises(DecodeError, match="instId"):
         read_answer("/api/v5/market/history-candles?bar=1m", answer(ROW), 9)

@@ -295,6 +295,11 @@ def test_t27_a_quiet_market_of_ten_minutes_is_kept_alive() -> None:
     assert pings == 600 * NS_PER_S // PING_NS
 
 
+def test_t27_a_clock_that_was_set_back_keeps_the_socket_alive() -> None:
+    codec = opened(wants(Channel.TICKER))
+    assert Send(b"ping") in tick(codec, NOW_NS - 3600 * NS_PER_S)
+
+
 def test_m12_a_busy_socket_is_not_pinged_and_a_ping_is_answered() -> None:
     codec = feed()
     codec.opened(NOW_NS, [])
@@ -349,6 +354,14 @@ def test_an_error_of_what_was_given_up_is_no_news() -> None:
     codec = opened(wants(Channel.TICKER))
     text = "Wrong URL or channel:tickers,instId:ETH-USDT doesn't exist"
     assert decode(codec, event("error", code="60018", msg=text))[1] == []
+
+
+def test_an_error_of_what_was_to_be_left_refuses_nothing() -> None:
+    codec = opened(wants(Channel.TICKER))
+    codec.change([], [])
+    codec.change([wants(Channel.TICKER)], [])
+    text = "Wrong URL or channel:tickers,instId:BTC-USDT doesn't exist"
+    assert decode(codec, event("error", id="2", code="60018", msg=text))[1] == []
 
 
 def test_too_many_connections_refuse_the_channel() -> None:

@@ -27,6 +27,7 @@ from heliograph.venues.okx.rest import (
     to_candle,
     trade_request,
 )
+from heliograph.venues.okx.routes import BARS_OF
 
 SWAP = any_instrument("BTC-USDT-SWAP")
 MINUTE_NS = 60 * NS_PER_S
@@ -119,7 +120,7 @@ def test_t12_and_m17_the_columns_are_contracts_base_and_quote() -> None:
     )
     assert (candle.trade_count, candle.event_ns, candle.source) == (None, None, Source.REST)
     row = RawRow(START_NS // NS_PER_MS, "1", "3", "1", "2", "10", "0.1", "0.1", "1")
-    spot = to_candle(row, any_instrument("BTC-USDT"), Interval.M1, 1)
+    spot = to_candle(row, any_instrument("BTC-USDT"), BARS_OF["1m"], 1)
     assert (spot.contracts, spot.base_volume, spot.quote_volume) == (None, Decimal(10), Decimal("0.1"))
 
 
@@ -203,9 +204,10 @@ def test_whatever_the_venue_has_is_told_once_in_order(
         [["60000", "1", "1", "1", "1", "1", "1", "1", "2"]],
         [["60000", "2", "1", "1", "1", "1", "1", "1", "1"]],
         [["60000", "1", "1", "1", "1", "-1", "1", "1", "1"]],
+        [["60001", "1", "1", "1", "1", "1", "1", "1", "1"]],
         [["60000000000000000", "1", "1", "1", "1", "1", "1", "1", "1"]],
     ],
-    ids=["ascending", "short", "confirm", "t14-prices", "negative", "t32-microseconds"],
+    ids=["ascending", "short", "confirm", "t14-prices", "negative", "t31-off-the-grid", "t32-microseconds"],
 )
 def test_rows_that_are_not_as_documented_are_refused(rows: list[list[str]]) -> None:
     wanted = CandlePage(SWAP, Interval.M1, 0, 600 * NS_PER_S)

@@ -13,7 +13,6 @@ from heliograph.errors import DecodeError
 from heliograph.model.book import BookSnapshot
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
-from heliograph.model.interval import Interval
 from heliograph.model.numbers import Amounts
 from heliograph.venues.okx.frames import (
     FAULTS,
@@ -26,10 +25,9 @@ from heliograph.venues.okx.frames import (
 )
 from heliograph.venues.okx.instruments import any_instrument, parse_instruments
 from heliograph.venues.okx.rest import HISTORY, RECENT, to_candle, to_past_trade
+from heliograph.venues.okx.routes import BARS_OF
 from heliograph.venues.okx.rows import to_levels, to_ticker
-from heliograph.venues.okx.streams import BARS
 
-_INTERVALS: Final = {name: interval for interval, name in BARS.items()}
 _PRICES_REMEMBERED_MAX: Final = 4096
 
 
@@ -94,11 +92,8 @@ def _is_bare_outcome(body: bytes) -> bool:
 
 def _candles(query: dict[str, str], data: bytes, received_ns: int) -> list[VenueEvent]:
     instrument = any_instrument(query["instId"])
-    name = query.get("bar", "1m")
-    interval = _INTERVALS.get(name) or _INTERVALS[f"{name}utc"]
-    rows = reversed(decode_rows(data))
-    # A bar of Hong Kong's days has its own grid; its end is told as that of a bar of the same length.
-    return [to_candle(row, instrument, Interval(interval), received_ns) for row in rows]
+    bars = BARS_OF[query.get("bar", "1m")]
+    return [to_candle(row, instrument, bars, received_ns) for row in reversed(decode_rows(data))]
 
 
 def _read(symbol: str, body: bytes, data: bytes, received_ns: int) -> list[VenueEvent | Instrument]:

@@ -119,7 +119,8 @@ class Feed:
         self._now_ns = now_ns
         self._mend([symbol for symbol, book in self.books.items() if book.due(now_ns)])
         self._drain(effects)
-        if self._heard_ns is not None and now_ns - self._heard_ns >= PING_NS:
+        # A clock that was set back must not silence us until it is where it was.
+        if self._heard_ns is not None and not 0 <= now_ns - self._heard_ns < PING_NS:
             self._heard_ns = now_ns  # The shell gives up a socket that is silent for good.
             effects.append(Send(b"ping"))
         if any(now_ns - left_ns >= ACKNOWLEDGED_NS_MAX for left_ns in self._unanswered.values()):
@@ -376,7 +377,9 @@ class Feed:
             return
         named = named_by(raw.msg)
         message = self._asked.get(str(raw.id))
-        keys: tuple[Key, ...] = () if message is None or not message.subscribes else message.keys
+        if message is not None and not message.subscribes:  # What is not there any more need not be left.
+            return
+        keys: tuple[Key, ...] = () if message is None else message.keys
         if named is not None:
             keys = (named,)
         for key in keys or tuple(self._unanswered):

@@ -27,6 +27,7 @@ from heliograph.venues.okx.frames import (
     decode_past_trades,
     decode_rows,
 )
+from heliograph.venues.okx.routes import BARS_OF, Bars
 from heliograph.venues.okx.streams import BARS
 
 RECENT: Final = "/api/v5/market/candles"
@@ -104,7 +105,7 @@ def parse_error(status: int, body: bytes) -> VenueError:
     return VenueError(problem.code, problem.msg)
 
 
-def to_candle(row: RawRow, instrument: Instrument, interval: Interval, received_ns: int) -> Candle:
+def to_candle(row: RawRow, instrument: Instrument, bars: Bars, received_ns: int) -> Candle:
     """Make a candle of a row of an answer; raise `ValueError` if it cannot be one."""
     o, h, l, c = parse(row.o), parse(row.h), parse(row.l), parse(row.c)  # noqa: E741 (the venue's name)
     if not (0 <= l <= o <= h and l <= c <= h):
@@ -116,9 +117,9 @@ def to_candle(row: RawRow, instrument: Instrument, interval: Interval, received_
     spot = instrument.market == SPOT
     return Candle(
         instrument,
-        interval,
+        bars.interval,
         open_ns,
-        interval.next_open(open_ns),
+        bars.close_of(open_ns),
         o,
         h,
         l,
@@ -206,12 +207,13 @@ def _from(page: CandlePage, from_ns: int) -> CandlePage:
 
 def _read(page: CandlePage, data: bytes, end_ns: int, received_ns: int) -> list[Candle]:
     candles: list[Candle] = []
+    bars = BARS_OF[BARS[page.interval]]
     newer: int | None = None
     for row in decode_rows(data):
         if newer is not None and row.ts >= newer:
             raise ValueError("candles that are not in descending order")
         newer = row.ts
-        candle = to_candle(row, page.instrument, page.interval, received_ns)
+        candle = to_candle(row, page.instrument, bars, received_ns)
         if page.from_ns <= candle.open_ns <= end_ns:
             candles.append(candle)
     return candles

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from heliograph.clock import NS_PER_S
+from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.interval import Interval
 from heliograph.venues.okx.control import is_silent
@@ -56,7 +56,11 @@ class Bars(NamedTuple):
     """How far ahead of UTC the days are that they open on."""
 
     def close_of(self, open_ns: int) -> int:
-        """Return the first instant after the candle, where its interval has no fixed length; raise if it is off."""
+        """Return the first instant after the candle that opens then; raise `ValueError` if none can."""
+        if (open_ns - self.phase_ns) % self.step_ns:
+            raise ValueError(f"a candle of {self.interval.value} that opens at {open_ns // NS_PER_MS}")
+        if self.length_ns is not None:
+            return open_ns + self.length_ns
         shifted_ns = open_ns + self.shift_ns
         if not self.shift_ns and self.interval.open_of(shifted_ns) != shifted_ns:
             raise ValueError(f"a candle of {self.interval.value} that opens within a month")
@@ -95,14 +99,15 @@ def _bars(interval: Interval, shift_ns: int) -> Bars:
     return Bars(interval, length_ns, step_ns, 0, 0)
 
 
-_BARS: Final[Mapping[str, Bars]] = {
-    **{f"candle{name}": _bars(interval, 0) for interval, name in BARS.items()},
+BARS_OF: Final[Mapping[str, Bars]] = {
+    **{name: _bars(interval, 0) for interval, name in BARS.items()},
     **{
-        f"candle{name.removesuffix('utc')}": _bars(interval, _HONG_KONG_NS)
+        name.removesuffix("utc"): _bars(interval, _HONG_KONG_NS)
         for interval, name in BARS.items()
         if name.endswith("utc")
     },
 }
+"""By the venue's names of intervals, those on Hong Kong's days among them."""
 
 
 def make_route(arg: RawArg, carried: Mapping[Key, Instrument] | None) -> Route:
@@ -113,7 +118,7 @@ def make_route(arg: RawArg, carried: Mapping[Key, Instrument] | None) -> Route:
         carried: the instrument of each channel that is subscribed to; None: whatever comes is welcome.
 
     """
-    bars = _BARS.get(arg.channel)
+    bars = BARS_OF.get(arg.channel.removeprefix("candle")) if arg.channel.startswith("candle") else None
     kind = Kind.CANDLES if bars is not None else _KINDS.get(arg.channel)
     if kind is None:
         if is_silent(arg.channel):
