@@ -19,9 +19,9 @@ from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, 
 
 # 500 connections in 5 minutes and 600 requests in 5 s, of an address to one host, which all three markets share and
 # each counts by itself: so each has a third. The headers of limits tell what is left of one endpoint, never what is
-# used. A connection's arguments have 21,000 characters, which 500 topics of up to 39 characters never reach (the longest
-# that was seen has 30); `plan` counts them besides. Nothing is said of a connection's life, nor of how many messages it
-# takes: 18 in one burst were seen to be answered (2026-09). Our ping's pong comes every 20 s.
+# used. A connection's arguments have 21,000 characters, which 500 topics of up to 39 characters never reach (the
+# longest that was seen has 30); `plan` counts them besides. Nothing is said of a connection's life, nor of how many
+# messages it takes: 18 in one burst were seen to be answered (2026-09). Our ping's pong comes every 20 s.
 _LIMITS: Final = Limits(
     streams_per_connection_max=500,
     connects_max=166,
