@@ -244,6 +244,27 @@ def test_the_venues_refusals_reach_whoever_asked(fixture: Callable[[str], bytes]
     ]
 
 
+def test_a_refused_message_costs_its_own_subscriptions_only() -> None:
+    """Many clients share a socket: what the venue will not serve one of them, it goes on serving the others."""
+    bitcoin, bnb = wants("spot", "BTCUSDT", Channel.TRADES), wants("spot", "BNBBTC", Channel.TRADES)
+    codec = feed("spot", bitcoin)
+    codec.opened(0, [])
+    codec.change([bitcoin, bnb], [])
+    codec.ticked(10**9, [])
+    _, effects = decode(codec, b'{"id":1,"result":null}', b'{"id":2,"error":{"code":2,"msg":"unknown variant"}}')
+    assert effects == [VenueError("2", "unknown variant", (bnb,))]
+
+
+def test_a_refusal_to_leave_a_stream_refuses_no_subscription() -> None:
+    bitcoin, bnb = wants("spot", "BTCUSDT", Channel.TRADES), wants("spot", "BNBBTC", Channel.TRADES)
+    codec = feed("spot", bitcoin, bnb)
+    codec.opened(0, [])
+    codec.change([bitcoin], [])
+    codec.ticked(10**9, [])
+    _, effects = decode(codec, b'{"id":2,"error":{"code":2,"msg":"unknown variant"}}')
+    assert effects == [Refused(0, "the venue refused: unknown variant (code 2)")]
+
+
 def test_an_announced_shutdown_is_a_planned_reconnect(fixture: Callable[[str], bytes]) -> None:
     codec = feed("spot", wants("spot", "BNBBTC", Channel.TRADES))
     _, effects = decode(codec, *[fixture("server_shutdown.json")] * 2)

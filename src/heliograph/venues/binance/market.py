@@ -60,6 +60,7 @@ from heliograph.venues.contract import (
     Send,
     Subscription,
     TradePage,
+    VenueError,
 )
 
 PRICES_REMEMBERED_MAX: Final = 16_384
@@ -68,6 +69,7 @@ INSTRUMENTS_MAX: Final = 20_000
 LIFE_NS_MAX: Final = (24 * 3600 - 600) * NS_PER_S
 """When to move to another socket: the venue cuts at 24 h, and the ten minutes leave room for many to move in turn."""
 ACKNOWLEDGED_NS_MAX: Final = 15 * NS_PER_S
+_NOTHING: Final = (0, b"")
 _QUOTE: Final = ord('"')
 _BUY: Final = Side.BUY  # A member's look-up in its enumeration costs a tenth of a trade.
 _SELL: Final = Side.SELL
@@ -144,7 +146,7 @@ class Feed:
         self._open_to_all = not connection.subscriptions
         self._sequenced = connection.sequenced
         self._instruments = Known(rules.instrument if self._open_to_all else None)
-        self._streams: dict[str, None] = {}
+        self._streams: dict[str, Subscription] = {}  # by name, what each is carried for
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
         self._decode_top = decode_combined_top if rules.market == SPOT else decode_combined
         self._contracts = rules.rest.counts_contracts
@@ -154,7 +156,7 @@ class Feed:
         self._outbox: deque[bytes] = deque()
         self._may_leave = rules.messages_per_tick
         self._next_id = 1
-        self._unanswered: dict[int, int] = {}  # id of a control message: when it left
+        self._unanswered: dict[int, tuple[int, bytes]] = {}  # id of a control message: when it left, and itself
         self._now_ns = 0
         self._again_index: int | None = None  # while a payload is read again: the index of its frame
         self._carry(connection.subscriptions)
@@ -184,7 +186,7 @@ class Feed:
         effects.extend([Fetch(book_request(self._rules.rest, instrument)) for instrument in due])
         if self._opened_ns is not None and now_ns - self._opened_ns >= LIFE_NS_MAX:
             self._move("the venue cuts connections after 24 h", effects)
-        if any(now_ns - sent_ns >= ACKNOWLEDGED_NS_MAX for sent_ns in self._unanswered.values()):
+        if any(now_ns - sent_ns >= ACKNOWLEDGED_NS_MAX for sent_ns, _ in self._unanswered.values()):
             self._unanswered.clear()
             effects.append(Reconnect("a subscription was not acknowledged"))
 
@@ -280,14 +282,14 @@ class Feed:
             effects.append(Reconnect(reason, planned=True))
 
     def _carry(self, subscriptions: Sequence[Subscription]) -> None:
-        mine: dict[str, None] = {}
+        mine: dict[str, Subscription] = {}
         instruments: dict[str, Instrument] = {}
         books: dict[str, BookSequence] = {}
         for subscription in subscriptions:
             names = [name for path, name in names_of(subscription, self._rules.paths) if path == self._path]
             if not names:
                 continue
-            mine.update(dict.fromkeys(names))
+            mine.update(dict.fromkeys(names, subscription))
             instrument = subscription.instrument
             symbol = instrument.venue_symbol
             instruments[symbol] = instrument
@@ -308,7 +310,7 @@ class Feed:
         for _ in range(min(len(self._outbox), self._may_leave)):
             self._may_leave -= 1
             payload = self._outbox.popleft()
-            self._unanswered[self._next_id - 1 - len(self._outbox)] = self._now_ns
+            self._unanswered[self._next_id - 1 - len(self._outbox)] = (self._now_ns, payload)
             effects.append(Send(payload))
 
     def _take(self, raw: RawEvent, received_ns: int, events: list[VenueEvent], effects: list[Effect]) -> None:
@@ -406,10 +408,9 @@ class Feed:
         try:
             found = sort(frame)
             if isinstance(found, Answer):
-                if isinstance(found.id, int):
-                    self._unanswered.pop(found.id, None)
+                _, asked = self._unanswered.pop(found.id, _NOTHING) if isinstance(found.id, int) else _NOTHING
                 if found.problem is not None:
-                    effects.append(found.problem)
+                    effects.append(self._refusal(index, found.problem, asked))
                 return
             self._again_index = index
             for payload in found:
@@ -418,6 +419,16 @@ class Feed:
             effects.append(Refused(index, _reason(e)))
         finally:
             self._again_index = None
+
+    def _refusal(self, index: int, problem: VenueError, asked: bytes) -> VenueError | Refused:
+        """Tell whose subscriptions a problem is about: those of the message that it answers, where that is known."""
+        if not asked:
+            return problem
+        names: list[str] = msgspec.json.decode(asked)["params"]
+        carried = tuple(dict.fromkeys(self._streams[name] for name in names if name in self._streams))
+        if not carried:  # To leave a stream did not succeed, or nobody wants it any more.
+            return Refused(index, f"the venue refused: {problem.reason} (code {problem.code})")
+        return msgspec.structs.replace(problem, subscriptions=carried)
 
     def _payload(self, payload: Payload, received_ns: int, events: list[VenueEvent], effects: list[Effect]) -> None:
         kind = payload.kind
