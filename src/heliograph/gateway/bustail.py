@@ -1,6 +1,7 @@
 """Market data from the bus: the merged feeds are tailed, and what is wanted is asked for on `feed:demand`."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -12,6 +13,8 @@ from heliograph.bus.endpoint import Endpoint, parse_url
 from heliograph.bus.link import Link, open_link
 from heliograph.bus.reader import Entry, Reader
 from heliograph.clock import NS_PER_MS, NS_PER_S, Clock
+from heliograph.connect.backoff import Backoff
+from heliograph.connect.limits import loop_clock_ns
 from heliograph.errors import BusError, DecodeError
 from heliograph.gateway.hub import Upstream
 from heliograph.gateway.mailbox import Key, key_of
@@ -31,6 +34,7 @@ LEASE_S: Final = 30.0
 """How long a demand lasts; a gateway that dies is forgotten after it."""
 RENEW_S: Final = 10.0
 RETRY_S: Final = 0.5
+RETRY_S_MAX: Final = 5.0
 REPLY_S_MAX: Final = 5.0
 DEMAND_MAXLEN: Final = 10_000
 CATCH_UP_MAX: Final = 1000
@@ -148,9 +152,11 @@ class BusTail:
     async def _tail(self, key: MarketKey, upstream: Upstream) -> None:
         positions = {keys.merged_feed(*key, shard): "$" for shard in range(self._shards)}
         metrics = self._markets[key]
+        backoff = _patience()
         while True:
             try:
                 async with Reader(self._endpoint, positions, name=f"heliograph-{self._gateway}") as reader:
+                    backoff.succeeded(loop_clock_ns())
                     self._tailed.add(key)
                     self._changed.set()
                     async for batch in reader.batches():
@@ -158,9 +164,8 @@ class BusTail:
             except BusError as e:
                 if e.code in _FATAL_CODES:
                     raise
-                log.warning("bus away", market=":".join(key), error=str(e))
                 metrics.connection_errors["bus"] += 1
-                await asyncio.sleep(RETRY_S)
+                await _wait(backoff, e, market=":".join(key))
 
     async def _take(self, key: MarketKey, batch: list[Entry], upstream: Upstream) -> None:
         if any(entry.after_gap for entry in batch):
@@ -181,14 +186,14 @@ class BusTail:
 
     async def _catch_up(self, key: MarketKey, upstream: Upstream) -> None:
         wanted = [s for s in self._wanted.values() if (s.instrument.venue, s.instrument.market) == key]
+        backoff = _patience()
         while True:
             try:
                 async with self._linked("catch-up") as link:
                     for subscription in wanted:
                         await self._look_up(link, subscription, upstream)
             except BusError as e:
-                log.warning("bus away", market=":".join(key), error=str(e))
-                await asyncio.sleep(RETRY_S)
+                await _wait(backoff, e, market=":".join(key))
             else:
                 return
 
@@ -235,9 +240,11 @@ class BusTail:
 
     async def _ask(self, upstream: Upstream) -> None:
         """Keep our demands alive, and read what the streams already hold of what is newly wanted."""
+        backoff = _patience()
         while True:
             try:
                 async with self._linked("demand") as link:
+                    backoff.succeeded(loop_clock_ns())
                     self._reached(connected=True)
                     self._told = False
                     while link.lost is None:
@@ -252,8 +259,7 @@ class BusTail:
                 self._reached(connected=False)
                 if e.code in _FATAL_CODES:
                     raise
-                log.warning("bus away", error=str(e))
-                await asyncio.sleep(RETRY_S)
+                await _wait(backoff, e)
 
     @asynccontextmanager
     async def _linked(self, purpose: str) -> AsyncIterator[Link]:
@@ -369,3 +375,15 @@ def _with_holes(last_ns: int | None, candles: list[Candle]) -> list[Candle | Gap
 def _gaps_key(subscription: Subscription) -> str:
     instrument = subscription.instrument
     return f"{instrument.exchange}:{instrument.pair}:gaps"
+
+
+def _patience() -> Backoff:
+    return Backoff(random.Random(), base_s=RETRY_S, cap_s=RETRY_S_MAX, stable_s=RETRY_S_MAX)
+
+
+async def _wait(backoff: Backoff, error: BusError, **about: str) -> None:
+    """Wait before the server is tried again; say so the first time, not each half second of an outage."""
+    wait_ns = backoff.failed(loop_clock_ns())
+    if backoff.failures == 1:
+        log.warning("bus away", error=str(error), **about)
+    await asyncio.sleep(wait_ns / NS_PER_S)

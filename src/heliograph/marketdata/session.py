@@ -161,9 +161,7 @@ class Session:
         effects: list[Effect] = []
         received_ns = self._around.clock.now_ns()
         if self._around.capture is not None:
-            query = "&".join(f"{name}={value}" for name, value in request.query)
-            url = f"{self._around.market.rest_url}{request.path}?{query}"
-            self._around.capture(Direction.HTTP, url, (body,), received_ns)
+            self._around.capture(Direction.HTTP, _asked(self._around.market, request), (body,), received_ns)
         self.codec.fetched(request, body, received_ns, events, effects)
         if events:
             self._around.intake.take(events, self.number, received_ns, time.monotonic_ns())
@@ -310,3 +308,10 @@ class Sessions:
         self.held = False
         for session in tuple(self._open):
             session.release()
+
+
+def _asked(market: Market, request: Request) -> str:
+    """Return what a capture calls a request: its URL, and behind a space the body where it has one."""
+    query = "&".join(f"{name}={value}" for name, value in request.query)
+    url = f"{market.rest_url}{request.path}" + (f"?{query}" if query else "")
+    return url if request.body is None else f"{url} {request.body.decode()}"
