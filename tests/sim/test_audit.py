@@ -2,13 +2,14 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from heliograph.model.instrument import SPOT, Instrument, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Side, Trade, TradeCause
 from heliograph.sim.audit import Verdict, audit_candles, audit_trades
-from heliograph.venues.scene import Aggregate, Bar
+from heliograph.venues.scene import Aggregate, Bar, Fill
 
 BITCOIN = Instrument(VenueId("binance"), SPOT, "BTCUSDT")
 ONE = Decimal(1)
@@ -55,6 +56,17 @@ def test_other_figures_are_wrong_and_open_candles_are_no_record() -> None:
     assert audit_candles([bar(1)], [candle(1, Decimal(2))]) == Verdict(expected=1, wrong=1)
     assert audit_candles([bar(1)], [candle(1, closed=False)]) == Verdict(expected=1, lost=1)
     assert audit_trades([aggregate(1)], [trade(1, Decimal(2))]) == Verdict(expected=1, wrong=1)
+
+
+def test_what_a_venue_does_not_count_is_not_held_against_the_record() -> None:
+    untold = msgspec.structs.replace(candle(1), trade_count=None)
+    assert audit_candles([bar(1)], [untold]) == Verdict(expected=1)
+    assert audit_candles([bar(1)], [msgspec.structs.replace(untold, close=Decimal(2))]) == Verdict(expected=1, wrong=1)
+
+
+def test_single_trades_are_held_against_single_trades() -> None:
+    fills = [Fill(number, ONE, ONE, ONE, number, taker_buys=True) for number in (1, 2, 3)]
+    assert audit_trades(fills, [trade(1), trade(3)]) == Verdict(expected=3, lost=1)
 
 
 def test_what_never_happened_is_invented() -> None:

@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 
 from heliograph.model.market import Candle, Trade
-from heliograph.venues.scene import Aggregate, Bar
+from heliograph.venues.scene import Aggregate, Bar, Fill
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -44,24 +44,27 @@ def audit_candles(truth: Sequence[Bar], told: Iterable[Candle]) -> Verdict:
 
     Args:
         truth: the bars of the range to check, in order.
-        told: the record, in its order; open candles, and what lies outside the range, are passed over.
+        told: the record, in its order; open candles, and what lies outside the range, are passed over. A candle
+            without a count of trades is held against the rest.
 
     """
     if not truth:
         return Verdict()
     begin_ns, end_ns = truth[0].open_ns, truth[-1].end_ns
     closed = [c for c in told if c.closed and begin_ns <= c.open_ns < end_ns]
+    fills = {bar.open_ns: bar.fills for bar in truth}
+    counts = [fills.get(c.open_ns) if c.trade_count is None else c.trade_count for c in closed]
     return _verdict(
         {bar.open_ns: (bar.open, bar.high, bar.low, bar.close, bar.fills) for bar in truth},
-        [(c.open_ns, (c.open, c.high, c.low, c.close, c.trade_count)) for c in closed],
+        [(c.open_ns, (c.open, c.high, c.low, c.close, count)) for c, count in zip(closed, counts, strict=True)],
     )
 
 
-def audit_trades(truth: Sequence[Aggregate], told: Iterable[Trade]) -> Verdict:
+def audit_trades(truth: Sequence[Aggregate | Fill], told: Iterable[Trade]) -> Verdict:
     """Hold one instrument's trades against those that truly happened.
 
     Args:
-        truth: the trades of the range to check, in order.
+        truth: the trades of the range to check, in order; single ones where the venue tells of single ones.
         told: the record, in its order; what lies outside the range is passed over.
 
     """
