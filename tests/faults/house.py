@@ -22,7 +22,7 @@ from heliograph.model.instrument import SPOT, Instrument, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Trade
 from heliograph.model.wire import decode_candle, decode_trade
-from heliograph.sim.binance import clock_since
+from heliograph.sim.venue import clock_since
 from tests.faults.processes import Process, free_port
 
 SPEED: Final = 120.0

@@ -1,27 +1,7 @@
-import time
-
 import aiohttp
-import pytest
 
 from heliograph.clock import NS_PER_S, ManualClock
-from heliograph.errors import ConfigError
 from heliograph.sim import SimulatedBinance
-from heliograph.sim.binance import clock_since
-
-
-def test_two_clocks_of_one_epoch_agree_whenever_they_were_made() -> None:
-    epoch_ns = time.time_ns() - 100 * NS_PER_S
-    first = clock_since(epoch_ns, 60)
-    second = clock_since(epoch_ns, 60)
-    assert abs(first.now_ns() - second.now_ns()) < 60 * NS_PER_S // 10
-    assert first.now_ns() - epoch_ns >= 6000 * NS_PER_S
-
-
-def test_an_epoch_to_come_and_a_speed_of_nothing_are_refused() -> None:
-    with pytest.raises(ConfigError, match="future"):
-        clock_since(time.time_ns() + 10 * NS_PER_S, 1)
-    with pytest.raises(ConfigError, match="speed"):
-        clock_since(0, 0)
 
 
 async def test_endpoints_are_three_ports_that_answer() -> None:

@@ -33,6 +33,11 @@ def test_random_faults_follow_from_the_seed() -> None:
     assert {fault.kind for _, fault in first} == set(FaultKind) - {FaultKind.SHUTDOWN}
 
 
+def test_random_losses_are_of_the_streams_that_the_venue_names() -> None:
+    lost = [fault for _, fault in islice(random_faults(1, 60, "books"), 200) if fault.kind is FaultKind.DROP]
+    assert {fault.match for fault in lost} == {"books"}
+
+
 def test_a_fault_of_unknown_fields_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"kind":"drop","how_many":2}', type=Fault)

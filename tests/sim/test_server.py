@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.sim import Fault, FaultKind, SimulatedBinance
 from heliograph.sim.server import BAN_AFTER, BAN_S, Budget
@@ -117,7 +118,7 @@ async def test_a_book_joins_its_snapshot_on_real_sockets(
             levels.update(dict(frame[side]))
             for price in [price for price, quantity in levels.items() if not float(quantity)]:
                 del levels[price]
-    truth = sim.world.markets[sim.listeners[market].publisher._dialect.market]
+    truth = sim.world.markets[MarketId(market)]
     step_ns = 100 * NS_PER_MS
     book = truth.book(symbol, 1000, frames[-1].get("T", frames[-1]["E"]) * NS_PER_MS // step_ns * step_ns)
     assert book.update_id == frames[-1]["u"]
@@ -207,7 +208,7 @@ async def test_weight_is_counted_and_too_much_of_it_refused_then_banned(
     statuses = []
     budget = sim.listeners["spot"].budget
     for _ in range(BAN_AFTER + 2):
-        budget.used = 6001
+        budget.used["weight"] = 6001
         async with http.get(url) as answer:
             statuses.append(answer.status)
             assert int(answer.headers["Retry-After"]) > 0
@@ -217,21 +218,21 @@ async def test_weight_is_counted_and_too_much_of_it_refused_then_banned(
 
 async def test_the_weight_of_a_minute_is_forgotten_and_a_ban_ends(sim: SimulatedBinance) -> None:
     budget = Budget(sim.listeners["usdm"]._rest)
-    assert budget.refusal(600.0) is None
-    budget.used = 2401
-    refused = budget.refusal(630.0)
+    assert budget.refusal("/", {}, 600.0) is None
+    budget.used["weight"] = 2401
+    refused = budget.refusal("/", {}, 630.0)
     assert refused is not None
     assert (refused.status, refused.retry_after_s) == (429, 31)
-    assert budget.refusal(660.0) is None
-    budget.used = 2401
+    assert budget.refusal("/", {}, 660.0) is None
+    budget.used["weight"] = 2401
     statuses = []
     for _ in range(BAN_AFTER + 2):
-        refused = budget.refusal(661.0)
+        refused = budget.refusal("/", {}, 661.0)
         assert refused is not None
         statuses.append(refused.status)
     assert statuses[-1] == 418
-    assert budget.refusal(661.0 + BAN_S - 1) is not None
-    assert budget.refusal(661.0 + BAN_S) is None
+    assert budget.refusal("/", {}, 661.0 + BAN_S - 1) is not None
+    assert budget.refusal("/", {}, 661.0 + BAN_S) is None
 
 
 async def test_too_many_connects_are_refused_until_the_window_has_passed(

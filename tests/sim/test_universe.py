@@ -1,8 +1,9 @@
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from heliograph.clock import NS_PER_S
-from heliograph.model.instrument import Kind
-from heliograph.sim.universe import COINS_MAX, coinm, spot, usdm
+from heliograph.model.instrument import Kind, MarketId
+from heliograph.sim.universe import COINS_MAX, OKX, coinm, spot, usdm
 
 LISTED_NS = 1_795_000_020 * NS_PER_S
 
@@ -31,3 +32,16 @@ def test_every_coin_of_the_universe_has_its_own_name() -> None:
     symbols = [rules.listing.symbol for rules in spot(COINS_MAX, LISTED_NS)]
     assert len(set(symbols)) == COINS_MAX
     assert all(symbol.isascii() and symbol.isalnum() and symbol.isupper() for symbol in symbols)
+
+
+def test_okx_lists_linear_and_inverse_contracts_beside_spot() -> None:
+    listed = {market: [rules.listing for rules in lists(2, LISTED_NS)] for market, lists in OKX.items()}
+    assert [listing.symbol for listing in listed[MarketId("spot")]] == ["BTC-USDT", "ETH-USDT"]
+    swaps = {listing.symbol: listing for listing in listed[MarketId("swap")]}
+    assert list(swaps) == ["BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USD-SWAP", "ETH-USD-SWAP"]
+    assert [listing.contract_size for listing in swaps.values()] == [Decimal("0.01"), Decimal("0.1"), 100, 10]
+    assert [listing.inverse for listing in swaps.values()] == [False, False, True, True]
+    linear, inverse = listed[MarketId("futures")]
+    assert linear.expiry_ns == inverse.expiry_ns is not None
+    expiry = datetime.fromtimestamp(linear.expiry_ns // NS_PER_S, UTC)
+    assert [linear.symbol, inverse.symbol] == [f"BTC-USDT-{expiry:%y%m%d}", f"BTC-USD-{expiry:%y%m%d}"]

@@ -10,6 +10,7 @@ from heliograph.errors import ConfigError
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.sim.ladder import STEP_NS
+from heliograph.sim.universe import OKX
 from heliograph.sim.world import MarketWorld, World
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
@@ -33,6 +34,15 @@ def test_two_worlds_of_one_seed_are_the_same_whatever_was_asked_before(where: tu
     assert fresh.book(symbol, 100, now_ns) == used.book(symbol, 100, now_ns)
     assert fresh.fills(symbol, now_ns - 90 * NS_PER_S, now_ns) == used.fills(symbol, now_ns - 90 * NS_PER_S, now_ns)
     assert fresh.last_ids(symbol, now_ns) == used.last_ids(symbol, now_ns)
+
+
+def test_the_counter_amount_of_a_contract_is_what_it_is_worth() -> None:
+    scene = World(5, 1, EPOCH_NS, listers=OKX).markets[MarketId("swap")]
+    linear, inverse = (scene.fills(symbol, EPOCH_NS, EPOCH_NS + HOUR_NS // 60) for symbol in scene.listings)
+    assert linear
+    assert all(fill.counter == fill.price * fill.quantity / 100 for fill in linear)
+    assert inverse
+    assert all(abs(fill.counter - 100 * fill.quantity / fill.price) < Decimal("1e-8") for fill in inverse)
 
 
 def test_another_seed_is_another_world() -> None:

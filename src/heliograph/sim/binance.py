@@ -1,51 +1,17 @@
 """A simulated Binance: spot, USD-M and COIN-M, each on its own port of this machine."""
 
-import asyncio
-import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from typing import Self
 
-from heliograph.clock import Clock, ScaledClock
-from heliograph.errors import ConfigError
-from heliograph.sim.faults import Fault, FaultKind, random_faults
-from heliograph.sim.ledger import Ledger
-from heliograph.sim.server import Listener
-from heliograph.sim.world import HISTORY_MINUTES, World
-from heliograph.venues.binance.dialect import Dialect
-from heliograph.venues.binance.dialect_rest import Rest
+from heliograph.clock import Clock
+from heliograph.sim.venue import SimulatedVenue
+from heliograph.sim.world import HISTORY_MINUTES
 
 
-def clock_since(epoch_ns: int, speed: float) -> ScaledClock:
-    """Return the clock that showed real time at `epoch_ns` and has gone `speed` times as fast ever since.
-
-    Two processes that are given the same arguments agree on the time, which is how a restarted simulator goes on.
-
-    Raises:
-        ConfigError: the epoch is yet to come, or the speed is not positive.
-
-    """
-    now_ns = time.time_ns()
-    if epoch_ns > now_ns:
-        raise ConfigError(f"the epoch {epoch_ns} lies in the future", ("nanoseconds since 1970, in the past",))
-    if not 0 < speed <= 100_000:
-        raise ConfigError(f"cannot run at speed {speed:g}", ("above 0, up to 100000",))
-    return ScaledClock(epoch_ns + int((now_ns - epoch_ns) * speed), speed)
-
-
-class SimulatedBinance:
+class SimulatedBinance(SimulatedVenue):
     """Binance as its documentation has it, with a world behind it; an async context manager.
 
     Args:
-        seed: the same seed, epoch and speed make the same world.
-        speed: simulated seconds a real second.
-        symbols: how many coins each market lists; BTC and ETH come first.
-        epoch_ns: the instant at which simulated time was real time; None for now.
-        ports: the port of each market; 0, or a market left out, for a free one.
-        host: the address to listen on.
-        history_minutes: how far before the epoch trading began.
-        faults_per_minute: how much goes wrong by itself, in real time, from the seed.
-        clock: simulated time, in place of that which epoch and speed make.
+        seed: and what follows it: as `SimulatedVenue` has them.
 
     """
 
@@ -61,59 +27,6 @@ class SimulatedBinance:
         faults_per_minute: float = 0.0,
         clock: Clock | None = None,
     ) -> None:
-        self.seed = seed
-        self.speed = speed
-        self.epoch_ns = epoch_ns if epoch_ns is not None else time.time_ns()
-        self.clock = clock or clock_since(self.epoch_ns, speed)
-        self.world = World(seed, symbols, self.epoch_ns, history_minutes)
-        self.ledger = Ledger(self.world, self.clock)
-        self.listeners: dict[str, Listener] = {}
-        self._host = host
-        self._faults_per_minute = faults_per_minute
-        about: dict[str, object] = {"venue": "binance", "seed": seed, "speed": speed, "epoch_ns": self.epoch_ns}
-        for market, scene in self.world.markets.items():
-            dialect = Dialect(market, scene)
-            port = (ports or {}).get(market, 0)
-            listener = Listener(dialect, Rest(dialect), self.clock, self.ledger, host, port, about)
-            self.listeners[market] = listener
-        self._stack = AsyncExitStack()
-        self._trouble: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for listener in self.listeners.values():
-                await stack.enter_async_context(listener)
-            self._stack = stack.pop_all()
-        if self._faults_per_minute > 0:
-            self._trouble = asyncio.get_running_loop().create_task(self._make_trouble())
-        return self
-
-    async def __aexit__(self, *_exception: object) -> None:
-        if self._trouble is not None:
-            self._trouble.cancel()
-            await asyncio.gather(self._trouble, return_exceptions=True)
-        await self._stack.aclose()
-
-    @property
-    def endpoints(self) -> dict[str, dict[str, str]]:
-        """Where each market listens: `socket_url` and `rest_url`, without a path."""
-        return {
-            market: {
-                "socket_url": f"ws://{self._host}:{listener.port}",
-                "rest_url": f"http://{self._host}:{listener.port}",
-            }
-            for market, listener in self.listeners.items()
-        }
-
-    async def fault(self, fault: Fault | FaultKind | str) -> None:
-        """Let something go wrong, at one market or at all."""
-        if not isinstance(fault, Fault):
-            fault = Fault(FaultKind(fault))
-        for market, listener in self.listeners.items():
-            if fault.market in (None, market):
-                await listener.fault(fault)
-
-    async def _make_trouble(self) -> None:
-        for wait_s, fault in random_faults(self.seed, self._faults_per_minute):
-            await asyncio.sleep(wait_s)
-            await self.fault(fault)
+        super().__init__(
+            "binance", seed, speed, symbols, epoch_ns, ports, host, history_minutes, faults_per_minute, clock
+        )

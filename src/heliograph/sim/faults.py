@@ -103,12 +103,13 @@ class Faults:
         return None
 
 
-def random_faults(seed: int, per_minute: float) -> Iterator[tuple[float, Fault]]:
+def random_faults(seed: int, per_minute: float, lossy: str = "depth") -> Iterator[tuple[float, Fault]]:
     """Yield waits in seconds and faults after them, for ever; the same seed yields the same.
 
     Args:
         seed: which sequence.
         per_minute: how many a minute on average, positive.
+        lossy: what the names of the streams have in them that frames may be lost of.
 
     """
     random = Random(seed)
@@ -116,7 +117,7 @@ def random_faults(seed: int, per_minute: float) -> Iterator[tuple[float, Fault]]
     while True:
         wait_s = random.expovariate(per_minute / 60)
         kind = random.choice(kinds)
-        match = "depth" if kind is FaultKind.DROP else ""
+        match = lossy if kind is FaultKind.DROP else ""
         status = random.choice((429, 500, 502, 503))
         duration_s = round(random.uniform(0.2, 3.0), 3)
         yield (

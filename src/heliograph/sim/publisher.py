@@ -1,7 +1,7 @@
 """Which client hears which stream of a simulated market, and the frames on their way."""
 
 import time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -9,7 +9,7 @@ from aiohttp import web
 from heliograph.clock import Clock
 from heliograph.sim.faults import FaultKind, Faults
 from heliograph.sim.ledger import Ledger
-from heliograph.venues.binance.dialect import Dialect, Session, Stream
+from heliograph.venues.dialect import Dialect, Session, Stream
 
 BACKLOG_MAX: Final = 8 << 20
 """Bytes that a client may leave unread before it is cut, as venues cut slow readers."""
@@ -18,13 +18,14 @@ BACKLOG_MAX: Final = 8 << 20
 class Client:
     """One client's socket."""
 
-    def __init__(self, session: Session, socket: web.WebSocketResponse, request: web.BaseRequest) -> None:
+    def __init__(self, session: Session[Any], socket: web.WebSocketResponse, request: web.BaseRequest) -> None:
         self.session = session
         self.socket = socket
         self._transport = request.transport
-        self.opened_s = self.pinged_s = time.monotonic()
+        self.opened_s = self.pinged_s = self.active_s = time.monotonic()
+        """When it was opened, last pinged, and when either side last said anything."""
         self.unanswered_since_s: float | None = None
-        self.joined: set[tuple[str, bool]] = set()
+        self.joined: set[Stream] = set()
         self.outbox: list[bytes] = []
         self.held: list[bytes] = []
         """Frames that a fault keeps back until the next one has gone."""
@@ -35,6 +36,7 @@ class Client:
             return
         self._transport.write(b"".join(self.outbox))
         self.outbox.clear()
+        self.active_s = time.monotonic()
         if self._transport.get_write_buffer_size() > BACKLOG_MAX:
             self.cut()
 
@@ -61,40 +63,44 @@ class Publisher:
 
     """
 
-    def __init__(self, dialect: Dialect, clock: Clock, ledger: Ledger, faults: Faults) -> None:
+    def __init__(self, dialect: Dialect[Any], clock: Clock, ledger: Ledger, faults: Faults) -> None:
         self._dialect = dialect
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
-        self._channels: dict[tuple[str, bool], _Channel] = {}
+        self._channels: dict[Stream, _Channel] = {}
         self.clients: set[Client] = set()
 
     @property
     def streams(self) -> list[str]:
         """The names of all streams that have a listener."""
-        return [name for name, _ in self._channels]
+        return [stream.name for stream in self._channels]
 
     def sync(self, client: Client) -> None:
         """Take notice of what a client has subscribed to by now."""
-        wanted = {(stream.name, stream.micros): stream for stream in client.session.streams.values()}
-        for key in client.joined - wanted.keys():
-            self._leave(client, key)
-        for key in wanted.keys() - client.joined:
-            client.joined.add(key)
-            stream = wanted[key]
+        wanted = set(client.session.streams.values())
+        for stream in client.joined - wanted:
+            self._leave(client, stream)
+        # In the order of subscription, so that the same requests make the same frames.
+        for stream in client.session.streams.values():
+            if stream in client.joined:
+                continue
+            client.joined.add(stream)
             if not client.session.hears(stream):
                 continue
-            channel = self._channels.get(key)
+            channel = self._channels.get(stream)
             if channel is None:
                 channel = _Channel(stream, self._paced(stream, self._clock.now_ns()), set())
-                self._channels[key] = channel
+                self._channels[stream] = channel
             channel.clients.add(client)
+            if opening := self._dialect.opening(stream, channel.told_ns):
+                self._send(stream, {client}, opening)
 
     def remove(self, client: Client) -> None:
         """Forget a client."""
         self.clients.discard(client)
-        for key in list(client.joined):
-            self._leave(client, key)
+        for stream in list(client.joined):
+            self._leave(client, stream)
 
     def publish(self) -> None:
         """Send what has happened since the last time."""
@@ -106,36 +112,36 @@ class Publisher:
             frames = self._dialect.frames(channel.stream, channel.told_ns, until_ns)
             channel.told_ns = until_ns
             if frames:
-                self._send(channel, frames)
+                self._send(channel.stream, channel.clients, frames)
         for client in self.clients:
             client.flush()
 
-    def announce(self, name: str, payload: bytes) -> None:
-        """Send one frame to every client, subscribed or not."""
+    def announce(self) -> None:
+        """Tell every client, subscribed or not, that this server is about to close."""
         for client in self.clients:
-            frame = self._dialect.wrapped(name, payload) if client.session.combined else payload
-            client.outbox.append(text_frame(frame))
-            client.flush()
+            farewell = client.session.farewell(self._clock.now_ns())
+            if farewell is not None:
+                client.outbox.append(text_frame(farewell))
+                client.flush()
 
     def _paced(self, stream: Stream, now_ns: int) -> int:
         return now_ns // stream.cadence_ns * stream.cadence_ns if stream.cadence_ns else now_ns
 
-    def _leave(self, client: Client, key: tuple[str, bool]) -> None:
-        client.joined.discard(key)
-        channel = self._channels.get(key)
+    def _leave(self, client: Client, stream: Stream) -> None:
+        client.joined.discard(stream)
+        channel = self._channels.get(stream)
         if channel is not None:
             channel.clients.discard(client)
             if not channel.clients:
-                del self._channels[key]
+                del self._channels[stream]
 
-    def _send(self, channel: _Channel, payloads: list[bytes]) -> None:
-        name = channel.stream.name
+    def _send(self, stream: Stream, clients: set[Client], payloads: list[bytes]) -> None:
         raw: list[bytes] | None = None
         wrapped: list[bytes] | None = None
-        for client in channel.clients:
+        for client in clients:
             if client.session.combined:
                 if wrapped is None:
-                    wrapped = [text_frame(self._dialect.wrapped(name, payload)) for payload in payloads]
+                    wrapped = [text_frame(self._dialect.wrapped(stream.name, payload)) for payload in payloads]
                 frames = wrapped
             else:
                 if raw is None:
@@ -143,9 +149,9 @@ class Publisher:
                 frames = raw
             if self._faults.quiet and not client.held:
                 client.outbox += frames
-                self._ledger.sent[self._dialect.market, channel.stream.kind] += len(frames)
+                self._ledger.sent[self._dialect.market_of(stream.symbol), stream.kind] += len(frames)
             else:
-                self._mishandle(client, channel.stream, frames)
+                self._mishandle(client, stream, frames)
 
     def _mishandle(self, client: Client, stream: Stream, frames: list[bytes]) -> None:
         faults, name, now_s = self._faults, stream.name, time.monotonic()
@@ -166,7 +172,7 @@ class Publisher:
                 client.outbox.append(frame)
             client.outbox += client.held
             client.held.clear()
-            self._ledger.sent[self._dialect.market, stream.kind] += 1
+            self._ledger.sent[self._dialect.market_of(stream.symbol), stream.kind] += 1
 
 
 def text_frame(payload: bytes) -> bytes:

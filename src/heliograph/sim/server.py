@@ -1,4 +1,4 @@
-"""One market of a simulated venue on one port: REST, sockets, and the controls of the simulation itself."""
+"""One origin of a simulated venue on one port: REST, sockets, and the controls of the simulation itself."""
 
 import asyncio
 import contextlib
@@ -6,20 +6,20 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from heliograph.clock import Clock
 from heliograph.errors import ConfigError
+from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.sim.faults import Fault, FaultKind, Faults
 from heliograph.sim.ledger import Ledger
 from heliograph.sim.publisher import Client, Publisher
-from heliograph.venues.binance.dialect import Dialect
-from heliograph.venues.binance.dialect_rest import Answer, Rest
-from heliograph.venues.scene import Bar
+from heliograph.venues.dialect import Answer, Dialect, Query, Rest
+from heliograph.venues.scene import Bar, Listing
 
 TICK_S: Final = 0.05
 """Real time between two rounds of publishing: what bounds the frames a second, however fast the world goes."""
@@ -31,39 +31,47 @@ BAN_S: Final = 120
 
 
 class Budget:
-    """The weight that one address has used, in windows of a real minute."""
+    """What one address has used of each of the origin's quotas, in real time."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
-        self._minute = 0
-        self.used = 0
+        self.used: Counter[str] = Counter()
+        """The weight used in the present window, by the quota's name."""
+        self._windows: dict[str, int] = {}
         self._refused = 0
         self._banned_until_s = 0.0
 
-    def refusal(self, now_s: float) -> Answer | None:
+    def refusal(self, path: str, query: Query, now_s: float) -> Answer | None:
         """Return the refusal that a request deserves before it is looked at, if any."""
-        minute = int(now_s // 60)
-        if minute != self._minute:
-            self._minute, self.used, self._refused = minute, 0, 0
-        wait_s = int(60 - now_s % 60) + 1
+        quota = self._rest.quota(path, query)
+        window = int(now_s // quota.window_s)
+        if window != self._windows.get(quota.name):
+            self._windows[quota.name], self.used[quota.name], self._refused = window, 0, 0
+        wait_s = int(quota.window_s - now_s % quota.window_s) + 1
         if now_s < self._banned_until_s:
             until_ms = int(self._banned_until_s * 1000)
-            return self._rest.too_much(banned_until_ms=until_ms, wait_s=int(self._banned_until_s - now_s) + 1)
-        if self.used <= self._rest.weight_max:
+            return self._rest.banned(until_ms=until_ms, wait_s=int(self._banned_until_s - now_s) + 1)
+        if self.used[quota.name] < quota.weight_max:
             return None
         self._refused += 1
-        if self._refused > BAN_AFTER:
+        if self._rest.bans and self._refused > BAN_AFTER:
             self._banned_until_s = now_s + BAN_S
-        return self._rest.too_much(banned_until_ms=None, wait_s=wait_s)
+        return self._rest.too_much(path, wait_s=wait_s)
+
+    def spend(self, path: str, query: Query, weight: int) -> int:
+        """Count a request, and return what its quota has used by then."""
+        name = self._rest.quota(path, query).name
+        self.used[name] += weight
+        return self.used[name]
 
 
 class Listener:
-    """Serves one market until it is closed; an async context manager.
+    """Serves one origin until it is closed; an async context manager.
 
     Args:
-        dialect: the market's sockets.
-        rest: the market's REST interface.
-        clock: the market's time.
+        dialect: its sockets.
+        rest: its REST interface.
+        clock: the time at its markets.
         ledger: what truly happens there.
         host: the address to listen on.
         port: the port, 0 for a free one.
@@ -72,7 +80,14 @@ class Listener:
     """
 
     def __init__(
-        self, dialect: Dialect, rest: Rest, clock: Clock, ledger: Ledger, host: str, port: int, about: dict[str, object]
+        self,
+        dialect: Dialect[Any],
+        rest: Rest,
+        clock: Clock,
+        ledger: Ledger,
+        host: str,
+        port: int,
+        about: dict[str, object],
     ) -> None:
         self.faults = Faults()
         self.publisher = Publisher(dialect, clock, ledger, self.faults)
@@ -127,25 +142,27 @@ class Listener:
             self._site = None
             self._spawn(self._listen_after(fault.duration_s))
         elif fault.kind is FaultKind.SHUTDOWN:
-            self.publisher.announce(*self._dialect.shutdown(self._clock.now_ns()))
+            self.publisher.announce()
             self._spawn(self._close_after(list(self.publisher.clients), fault.delay_s))
 
     def state(self) -> dict[str, object]:
         """Return what `/sim/state` tells."""
+        sent: Counter[str] = Counter()
+        for (market, kind), count in self._ledger.sent.items():
+            if market in self._dialect.markets:
+                sent[kind] += count
         return {
             **self._about,
-            "market": self._dialect.market,
+            "markets": list(self._dialect.markets),
             "now_ns": self._clock.now_ns(),
-            "symbols": list(self._dialect.scene.listings),
+            "symbols": [symbol for scene in self._dialect.markets.values() for symbol in scene.listings],
             "connections": len(self.publisher.clients),
             "connects": self.connects,
             "streams": self.publisher.streams,
             "answers": {str(status): count for status, count in self.answered.items()},
-            "weight_used": self.budget.used,
+            "weight_used": self.budget.used.total(),
             "faults_happened": self.faults.happened,
-            "frames_sent": {
-                kind: count for (market, kind), count in self._ledger.sent.items() if market == self._dialect.market
-            },
+            "frames_sent": dict(sent),
         }
 
     async def _listen(self) -> None:
@@ -197,13 +214,21 @@ class Listener:
         manners = self._dialect.manners
         for client in list(self.publisher.clients):
             since_s = client.unanswered_since_s
-            if (since_s is not None and now_s - since_s >= manners.pong_s) or now_s - client.opened_s >= manners.life_s:
+            ended = manners.life_s is not None and now_s - client.opened_s >= manners.life_s
+            if ended or (since_s is not None and now_s - since_s >= manners.pong_s):
                 client.cut()
-            elif now_s - client.pinged_s >= manners.ping_s:
+            elif manners.silence_s is not None and now_s - client.active_s >= manners.silence_s:
+                self._spawn(self._hang_up(client, manners.silence_code, manners.silence_reason))
+                client.active_s = now_s
+            elif manners.ping_s is not None and now_s - client.pinged_s >= manners.ping_s:
                 client.pinged_s = now_s
                 client.unanswered_since_s = now_s if since_s is None else since_s
                 with contextlib.suppress(ConnectionError):
                     await client.socket.ping(str(self._clock.now_ns() // 1_000_000).encode())
+
+    async def _hang_up(self, client: Client, code: int, reason: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            await client.socket.close(code=code, message=reason.encode())
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/sim/"):
@@ -222,20 +247,21 @@ class Listener:
         faults, path = self.faults, request.path
         if slow := faults.take(FaultKind.SLOW, path):
             await asyncio.sleep(slow.delay_s)
-        answer = self.budget.refusal(time.time())
+        answer = self.budget.refusal(path, request.query, time.time())
         if answer is None:
             if wrong := faults.take(FaultKind.HTTP, path):
                 answer = self._rest.broken(wrong.status)
-                if wrong.status in (418, 429):
-                    banned_until_ms = int(time.time() * 1000) + 1000 if wrong.status == 418 else None
-                    answer = self._rest.too_much(banned_until_ms=banned_until_ms, wait_s=1)
+                if wrong.status == 429:
+                    answer = self._rest.too_much(path, wait_s=1)
+                elif wrong.status == 418:
+                    answer = self._rest.banned(until_ms=int(time.time() * 1000) + 1000, wait_s=1)
             elif request.method != "GET":
                 answer = Answer(405, b"")
             else:
                 answer = self._rest.answer(path, request.query, self._clock.now_ns())
-        self.budget.used += answer.weight
+        used = self.budget.spend(path, request.query, answer.weight)
         self.answered[answer.status] += 1
-        headers = {self._rest.WEIGHT_HEADER: str(self.budget.used), "Content-Type": "application/json;charset=UTF-8"}
+        headers = {**self._rest.headers(used), "Content-Type": "application/json;charset=UTF-8"}
         if answer.retry_after_s is not None:
             headers["Retry-After"] = str(answer.retry_after_s)
         body = answer.body
@@ -266,13 +292,15 @@ class Listener:
         return ws
 
     async def _listen_to(self, client: Client) -> None:
-        heard_s: deque[float] = deque(maxlen=self._dialect.manners.messages_per_s + 1)
+        rate = self._dialect.manners.messages_per_s
+        heard_s: deque[float] = deque(maxlen=None if rate is None else rate + 1)
         async for message in client.socket:
-            now_s = time.monotonic()
-            heard_s.append(now_s)
-            if len(heard_s) == heard_s.maxlen and now_s - heard_s[0] < 1:
-                await client.socket.close(code=1008, message=b"Too many requests")
-                return
+            now_s = client.active_s = time.monotonic()
+            if rate is not None:
+                heard_s.append(now_s)
+                if len(heard_s) > rate and now_s - heard_s[0] < 1:
+                    await client.socket.close(code=1008, message=b"Too many requests")
+                    return
             if self.faults.lasts(FaultKind.HALF_OPEN, "", now_s):
                 continue
             if message.type is WSMsgType.PING:
@@ -280,11 +308,12 @@ class Listener:
             elif message.type is WSMsgType.PONG:
                 client.unanswered_since_s = None
             elif message.type is WSMsgType.TEXT:
-                reply = client.session.received(message.data)
+                reply = client.session.received(message.data, now_s)
                 self.publisher.sync(client)
-                await client.socket.send_frame(reply.payload, WSMsgType.TEXT)
-                if reply.close:
-                    await client.socket.close(code=1008, message=b"Invalid request")
+                for payload in reply.payloads:
+                    await client.socket.send_frame(payload, WSMsgType.TEXT)
+                if reply.close_code is not None:
+                    await client.socket.close(code=reply.close_code, message=b"Invalid request")
                     return
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
@@ -304,15 +333,17 @@ class Listener:
 
     def _told(self, request: web.BaseRequest) -> dict[str, object]:
         query = request.query
-        market, symbol = query.get("market", self._dialect.market), query["symbol"]
-        from_ns = int(query.get("from_ns", self._dialect.listing(symbol).listed_ns))
+        symbol = query["symbol"]
+        market = MarketId(query.get("market", self._dialect.market_of(symbol)))
+        listing = self._dialect.markets[market].listings[symbol]
+        from_ns = int(query.get("from_ns", listing.listed_ns))
         to_ns = int(query["to_ns"]) if "to_ns" in query else None
         kind = query.get("kind", "candles")
         items: Sequence[object]
         if kind == "candles":
             interval = Interval(query.get("interval", "1m"))
             bars = self._ledger.candles(market, symbol, interval, from_ns, to_ns)
-            items = [_candle(bar, inverse=market == "coinm") for bar in bars]
+            items = [_candle(bar, listing) for bar in bars]
         elif kind == "trades":
             items = self._ledger.trades(market, symbol, from_ns, to_ns)
         elif kind == "fills":
@@ -322,8 +353,8 @@ class Listener:
         return {"now_ns": self._clock.now_ns(), "market": market, "symbol": symbol, kind: items}
 
 
-def _candle(bar: Bar, *, inverse: bool) -> dict[str, object]:
-    volume, counter = f"{bar.volume:f}", f"{bar.counter:f}"
+def _candle(bar: Bar, listing: Listing) -> dict[str, object]:
+    base, quote, contracts = listing.volumes(bar)
     return {
         "open_ns": bar.open_ns,
         "close_ns": bar.end_ns,
@@ -331,9 +362,9 @@ def _candle(bar: Bar, *, inverse: bool) -> dict[str, object]:
         "high": f"{bar.high:f}",
         "low": f"{bar.low:f}",
         "close": f"{bar.close:f}",
-        "base_volume": counter if inverse else volume,
-        "quote_volume": None if inverse else counter,
-        "contracts": volume if inverse else None,
+        "base_volume": f"{base:f}",
+        "quote_volume": f"{quote:f}",
+        "contracts": None if contracts is None else f"{contracts:f}",
         "trade_count": bar.fills,
     }
 

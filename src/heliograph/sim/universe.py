@@ -1,5 +1,6 @@
 """Which instruments a simulated world lists, and how lively each is."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -31,6 +32,14 @@ _KNOWN: Final = (
 
 _STEPS: Final = tuple(Decimal(step) for step in ("0.0001", "0.1", "0.0001", "1", "0.0001"))
 
+_OKX_SIZES: Final = {
+    coin: Decimal(size)
+    for coin, size in {
+        "BTC": "0.01", "ETH": "0.1", "BNB": "0.01", "XRP": "100", "DOGE": "1000", "ADA": "100", "TRX": "1000"
+    }.items()
+}  # fmt: skip
+"""What OKX's linear contracts are worth, in the coin; 1 where it is not said."""
+
 _DAY_NS = 86_400 * NS_PER_S
 
 
@@ -49,6 +58,10 @@ class Rules(msgspec.Struct, frozen=True):
     listing: Listing
     coin: Coin
     lots_mean: int
+
+
+Lister = Callable[[int, int], list[Rules]]
+"""Makes a market's listings of how many coins it lists, and since when they trade."""
 
 
 def _coin(rank: int) -> tuple[Coin, tuple[Decimal, ...]]:
@@ -99,9 +112,7 @@ def usdm(coins: int, listed_ns: int) -> list[Rules]:
             expiry_ns = _last_friday_ns(listed_ns)
             kinds.append((f"{pair}_{_yymmdd(expiry_ns)}", Kind.FUTURE, expiry_ns))
         for symbol, kind, expires_ns in kinds:
-            listing = Listing(
-                symbol, pair, coin.name, "USDT", "USDT", kind, listed_ns, expires_ns, tick, lot, Decimal(1)
-            )
+            listing = Listing(symbol, pair, coin.name, "USDT", "USDT", kind, listed_ns, expires_ns, tick, lot, None)
             rules.append(Rules(listing, coin, _lots_mean(coin, lot)))
     return rules
 
@@ -129,4 +140,55 @@ def _yymmdd(instant_ns: int) -> str:
     return datetime.fromtimestamp(instant_ns // NS_PER_S, UTC).strftime("%y%m%d")
 
 
-LISTERS: Final = {MarketId("spot"): spot, MarketId("usdm"): usdm, MarketId("coinm"): coinm}
+def okx_spot(coins: int, listed_ns: int) -> list[Rules]:
+    """Return OKX's spot market: the first `coins` against USDT."""
+    rules = []
+    for rank in range(coins):
+        coin, (*_, tick) = _coin(rank)
+        lot = Decimal("0.00000001") if coin.name == "BTC" else Decimal("0.000001")
+        pair = f"{coin.name}-USDT"
+        listing = Listing(pair, pair, coin.name, "USDT", None, Kind.SPOT, listed_ns, None, tick, lot, None)
+        rules.append(Rules(listing, coin, _lots_mean(coin, lot)))
+    return rules
+
+
+def okx_swap(coins: int, listed_ns: int) -> list[Rules]:
+    """Return OKX's perpetual contracts: linear ones of the first `coins`, and inverse ones."""
+    coined = [_coin(rank) for rank in range(coins)]
+    return [
+        _okx_contract(coin, steps[-1], quote, Kind.PERPETUAL, listed_ns, None)
+        for quote in ("USDT", "USD")
+        for coin, steps in coined
+    ]
+
+
+def okx_futures(_coins: int, listed_ns: int) -> list[Rules]:
+    """Return OKX's expiring contracts: a linear and an inverse quarterly one of the first coin."""
+    coin, steps = _coin(0)
+    expiry_ns = _last_friday_ns(listed_ns)
+    return [_okx_contract(coin, steps[-1], quote, Kind.FUTURE, listed_ns, expiry_ns) for quote in ("USDT", "USD")]
+
+
+def _okx_contract(coin: Coin, tick: Decimal, quote: str, kind: Kind, listed_ns: int, expiry_ns: int | None) -> Rules:
+    pair = f"{coin.name}-{quote}"
+    symbol = f"{pair}-SWAP" if expiry_ns is None else f"{pair}-{_yymmdd(expiry_ns)}"
+    if quote == "USD":
+        size, lot, settle = Decimal(100 if coin.name == "BTC" else 10), Decimal(1), coin.name
+        lots_mean = max(2, int(2_000 / size))
+    else:
+        size, lot, settle = _OKX_SIZES.get(coin.name, Decimal(1)), Decimal("0.01"), quote
+        lots_mean = _lots_mean(coin, lot * size)
+    listing = Listing(symbol, pair, coin.name, quote, settle, kind, listed_ns, expiry_ns, tick, lot, size)
+    return Rules(listing, coin, lots_mean)
+
+
+BINANCE: Final[Mapping[MarketId, Lister]] = {
+    MarketId("spot"): spot,
+    MarketId("usdm"): usdm,
+    MarketId("coinm"): coinm,
+}
+OKX: Final[Mapping[MarketId, Lister]] = {
+    MarketId("spot"): okx_spot,
+    MarketId("swap"): okx_swap,
+    MarketId("futures"): okx_futures,
+}

@@ -1,11 +1,11 @@
-"""One seeded world: three markets of the same coins, every number of which follows from the seed and the time.
+"""One seeded world: a venue's markets of the same coins, every number of which follows from the seed and the time.
 
 Nothing is remembered that could not be computed again. A simulator that is killed and started with the same seed and
 epoch therefore goes on with the same trades, ids, candles and books, and its REST interface knows the past.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -15,7 +15,7 @@ from heliograph.model.interval import Interval
 from heliograph.sim.ladder import Ladder
 from heliograph.sim.noise import mix, name_key
 from heliograph.sim.tape import MINUTE_NS, Fold, Tape
-from heliograph.sim.universe import COINS_MAX, LISTERS, Rules
+from heliograph.sim.universe import BINANCE, COINS_MAX, Lister, Rules
 from heliograph.venues.scene import Aggregate, Bar, Book, BookChange, Fill, Listing
 
 HISTORY_MINUTES: Final = 360
@@ -35,7 +35,10 @@ class _Stock:
             raise ConfigError(f"the simulator needs decimal steps, not {listing.tick_size} and {listing.lot_size}")
         inverse_scale = None
         self.counter_digits = self.tick_digits + self.lot_digits
-        if listing.quote == "USD" and listing.contract_size is not None:
+        self.counter_size = Decimal(1)
+        if listing.contract_size is not None and not listing.inverse:
+            self.counter_size = listing.contract_size
+        if listing.contract_size is not None and listing.inverse:
             inverse_scale = int(listing.contract_size.scaleb(self.tick_digits + _SATOSHI_DIGITS))
             self.counter_digits = _SATOSHI_DIGITS
         self.tape = Tape(
@@ -56,7 +59,7 @@ class _Stock:
         return Decimal(lots).scaleb(-self.lot_digits)
 
     def counter(self, units: int) -> Decimal:
-        return Decimal(units).scaleb(-self.counter_digits)
+        return Decimal(units).scaleb(-self.counter_digits) * self.counter_size
 
     def bar(self, from_ns: int, end_ns: int, now_ns: int) -> Bar:
         fold = self.tape.fold(from_ns, min(end_ns, now_ns + 1))
@@ -120,20 +123,19 @@ class MarketWorld:
 
     Args:
         seed: the same seed and listing time make the same world.
-        market: spot, usdm or coinm.
-        coins: how many coins it lists.
-        listed_ns: since when they trade, on a minute.
+        market: its name.
+        rules: what it lists.
 
     """
 
-    def __init__(self, seed: int, market: MarketId, coins: int, listed_ns: int) -> None:
+    def __init__(self, seed: int, market: MarketId, rules: Iterable[Rules]) -> None:
         self.market = market
         self._stocks: dict[str, _Stock] = {}
-        for rules in LISTERS[market](coins, listed_ns):
-            symbol = rules.listing.symbol
+        for rule in rules:
+            symbol = rule.listing.symbol
             key = mix(seed, name_key(f"{market}:{symbol}"))
-            coin_key = mix(seed, name_key(rules.coin.name))
-            self._stocks[symbol] = _Stock(rules, key, coin_key, sparse_ids=market != "spot")
+            coin_key = mix(seed, name_key(rule.coin.name))
+            self._stocks[symbol] = _Stock(rule, key, coin_key, sparse_ids=market != "spot")
         self._listings = {symbol: stock.listing for symbol, stock in self._stocks.items()}
 
     @property
@@ -237,16 +239,24 @@ class World:
         coins: how many coins each market lists.
         epoch_ns: trading began `history_minutes` before this instant, in nanoseconds since the Unix epoch.
         history_minutes: how far back REST reaches.
+        listers: the venue's markets, and what each lists.
 
     """
 
-    def __init__(self, seed: int, coins: int, epoch_ns: int, history_minutes: int = HISTORY_MINUTES) -> None:
+    def __init__(
+        self,
+        seed: int,
+        coins: int,
+        epoch_ns: int,
+        history_minutes: int = HISTORY_MINUTES,
+        listers: Mapping[MarketId, Lister] = BINANCE,
+    ) -> None:
         if not 1 <= coins <= COINS_MAX:
             raise ConfigError(f"cannot simulate {coins} symbols", (f"1 to {COINS_MAX}",))
         listed_ns = (epoch_ns // MINUTE_NS - history_minutes) * MINUTE_NS
         self.seed = seed
         self.epoch_ns = epoch_ns
-        self.markets = {market: MarketWorld(seed, market, coins, listed_ns) for market in LISTERS}
+        self.markets = {market: MarketWorld(seed, market, lists(coins, listed_ns)) for market, lists in listers.items()}
 
 
 def _digits(step: Decimal) -> int:

@@ -1,8 +1,8 @@
 """What a simulated market has to show: the facts that a dialect puts into its venue's words.
 
 A dialect is the server's half of a venue's protocol. It asks a `Scene` and never keeps what it was told, so that a
-simulator that was killed and started again says the same as before. Quantities are in the venue's unit: base for spot
-and linear contracts, contracts for inverse ones; the counter amount is quote for the former and base for the latter.
+simulator that was killed and started again says the same as before. Quantities are in the venue's unit, which is base,
+or contracts where the listing has a contract size; the counter amount is base for inverse contracts, and else quote.
 """
 
 from collections.abc import Mapping
@@ -30,6 +30,19 @@ class Listing(msgspec.Struct, frozen=True):
     tick_size: Decimal
     lot_size: Decimal
     contract_size: Decimal | None
+    """What one contract is worth: base if linear, quote if inverse; None where quantities are in base."""
+
+    @property
+    def inverse(self) -> bool:
+        """Whether profit is paid in the base asset."""
+        return self.settle is not None and self.settle == self.base
+
+    def volumes(self, bar: "Bar") -> tuple[Decimal, Decimal, Decimal | None]:
+        """Return what a bar has traded in base, in quote, and in contracts, if there are any."""
+        if self.contract_size is None:
+            return bar.volume, bar.counter, None
+        worth = bar.volume * self.contract_size
+        return (bar.counter, worth, bar.volume) if self.inverse else (worth, bar.counter, bar.volume)
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):

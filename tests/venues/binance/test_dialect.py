@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import MarketId
 from heliograph.sim.world import World
-from heliograph.venues.binance.dialect import Dialect, Reply, Session
+from heliograph.venues.binance.dialect import Dialect, Session
+from heliograph.venues.dialect import Reply
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 WORLD = World(5, 2, EPOCH_NS)
@@ -24,7 +25,8 @@ def session_of(market: str = "spot", path: str = "/ws") -> Session:
 
 
 def told(reply: Reply) -> dict[str, object]:
-    answer = json.loads(reply.payload)
+    (payload,) = reply.payloads
+    answer = json.loads(payload)
     assert isinstance(answer, dict)
     return answer
 

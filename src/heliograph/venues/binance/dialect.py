@@ -18,6 +18,7 @@ import msgspec
 from heliograph.clock import NS_PER_MS, NS_PER_S, NS_PER_US
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
+from heliograph.venues.dialect import Manners, Reply
 from heliograph.venues.scene import Bar, Level, Listing, Scene
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -36,22 +37,11 @@ _MARK: Final = re.compile(r"markPrice(@1s)?")
 _METHODS: Final = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
-class Manners(msgspec.Struct, frozen=True):
-    """What a market's socket server demands and does, in real time."""
+STREAMS_MAX: Final = 1024
+"""Streams that one connection may carry."""
 
-    ping_s: float
-    pong_s: float
-    """How long a ping may stay unanswered before the connection is cut."""
-    messages_per_s: int
-    """More than this many pings, pongs and control messages in a second cut the connection."""
-    streams_max: int
-    connects_max: int
-    connects_window_s: float
-    life_s: float
-
-
-_SPOT_MANNERS: Final = Manners(20, 60, 5, 1024, 300, 300, 86_400)
-_FUTURES_MANNERS: Final = Manners(180, 600, 10, 1024, 300, 300, 86_400)
+_SPOT_MANNERS: Final = Manners(300, 300, ping_s=20, pong_s=60, messages_per_s=5, life_s=86_400)
+_FUTURES_MANNERS: Final = Manners(300, 300, ping_s=180, pong_s=600, messages_per_s=10, life_s=86_400)
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -68,13 +58,6 @@ class Stream(msgspec.Struct, frozen=True):
     cadence_ns: int = 0
     """Time between two frames, in the market's time; 0 for as it happens."""
     micros: bool = False
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What to send back to a control message, and whether to hang up after it."""
-
-    payload: bytes
-    close: bool = False
 
 
 class Session:
@@ -100,7 +83,7 @@ class Session:
         found = {name: self._dialect.stream(name, micros=self.micros) for name in names}
         if any(stream is None for stream in found.values()):
             return False
-        if len(self.streams | found) > self._dialect.manners.streams_max:
+        if len(self.streams | found) > STREAMS_MAX:
             return False
         self.streams |= {name: stream for name, stream in found.items() if stream is not None}
         return True
@@ -119,7 +102,12 @@ class Session:
         public = stream.kind in ("depth", "partial", "bookTicker", "trade")
         return public if self.route in ("", "public") else self.route == "market" and not public
 
-    def received(self, text: str) -> Reply:
+    def farewell(self, now_ns: int) -> bytes | None:
+        """Return the frame that announces that this server is about to close."""
+        payload = _encode({"e": "serverShutdown", "E": now_ns // NS_PER_MS})
+        return self._dialect.wrapped("!serverShutdown", payload) if self.combined else payload
+
+    def received(self, text: str, _now_s: float = 0.0) -> Reply:
         """Answer one text frame of the client."""
         try:
             message = msgspec.json.decode(text)
@@ -180,6 +168,11 @@ class Dialect:
         self.market = market
         self.scene = scene
         self.manners = _SPOT_MANNERS if market == "spot" else _FUTURES_MANNERS
+        self.markets: Mapping[MarketId, Scene] = {market: scene}
+
+    def market_of(self, _symbol: str) -> MarketId:
+        """Return the one market that this origin carries."""
+        return self.market
 
     def session(self, path: str, query: Mapping[str, str]) -> Session | None:
         """Open a session at a URL's path and query; None where there is no such place or a name is malformed."""
@@ -231,9 +224,9 @@ class Dialect:
         """Wrap a raw frame the way a combined connection wants it."""
         return b'{"stream":"%b","data":%b}' % (name.encode(), payload)
 
-    def shutdown(self, now_ns: int) -> tuple[str, bytes]:
-        """Return the stream's name and the raw frame that announce that this server is about to close."""
-        return "!serverShutdown", _encode({"e": "serverShutdown", "E": now_ns // NS_PER_MS})
+    def opening(self, _stream: Stream, _now_ns: int) -> list[bytes]:
+        """Return nothing: a new subscription starts with what happens next."""
+        return []
 
     def frames(self, stream: Stream, from_ns: int, to_ns: int) -> list[bytes]:
         """Return what a stream has to say about the time after `from_ns`, up to and including `to_ns`."""
@@ -442,9 +435,9 @@ def _is_id(ident: object) -> bool:
 
 
 def _result(result: object, ident: object) -> Reply:
-    return Reply(_encode({"result": result, "id": ident}))
+    return Reply((_encode({"result": result, "id": ident}),))
 
 
 def _refusal(code: int, reason: str, ident: object, *, close: bool = False) -> Reply:
     # The documentation shows code and msg at the top; what servers send, as clients' sources agree, is nested.
-    return Reply(_encode({"error": {"code": code, "msg": reason}, "id": ident}), close)
+    return Reply((_encode({"error": {"code": code, "msg": reason}, "id": ident}),), 1008 if close else None)

@@ -18,6 +18,7 @@ from heliograph.errors import VenueRejected
 from heliograph.model.instrument import Kind
 from heliograph.model.interval import Interval
 from heliograph.venues.binance.dialect import INTERVALS, Dialect
+from heliograph.venues.dialect import Answer, Query, Quota
 from heliograph.venues.scene import Aggregate, Bar, Fill, Listing
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -26,17 +27,6 @@ _ROOTS: Final = {"spot": "/api/v3/", "usdm": "/fapi/v1/", "coinm": "/dapi/v1/"}
 _NUMBER: Final = re.compile(r"[0-9]{1,20}")
 _FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1000)
 _PERPETUAL_ENDS_MS: Final = 4_133_404_800_000
-
-Query = Mapping[str, str]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """An HTTP answer: its status, its JSON, what it costs, and for how long to stay away, in seconds."""
-
-    status: int
-    body: bytes
-    weight: int = 1
-    retry_after_s: int | None = None
 
 
 class Rest:
@@ -47,7 +37,7 @@ class Rest:
 
     """
 
-    WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
+    bans: Final = True
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -82,16 +72,26 @@ class Rest:
             return Answer(400, _encode({"code": int(no.code), "msg": no.reason}))
         return Answer(200, _encode(content), weight)
 
-    def too_much(self, *, banned_until_ms: int | None, wait_s: int) -> Answer:
-        """Refuse a request because of the weight used: 429, or 418 where the address is banned."""
-        if banned_until_ms is None:
-            reason = (
-                f"Too much request weight used; current limit is {self.weight_max} request weight per 1 MINUTE. "
-                "Please use WebSocket Streams for live updates to avoid polling the API."
-            )
-            return Answer(429, _encode({"code": -1003, "msg": reason}), 0, wait_s)
+    def quota(self, _path: str, _query: Query) -> Quota:
+        """Return the one quota that all requests share."""
+        return Quota("weight", self.weight_max, 60)
+
+    def headers(self, used: int) -> Mapping[str, str]:
+        """Return the header that tells the weight used in this minute."""
+        return {"X-MBX-USED-WEIGHT-1M": str(used)}
+
+    def too_much(self, _path: str, *, wait_s: int) -> Answer:
+        """Refuse a request because of the weight used."""
         reason = (
-            f"Way too much request weight used; IP banned until {banned_until_ms}. "
+            f"Too much request weight used; current limit is {self.weight_max} request weight per 1 MINUTE. "
+            "Please use WebSocket Streams for live updates to avoid polling the API."
+        )
+        return Answer(429, _encode({"code": -1003, "msg": reason}), 0, wait_s)
+
+    def banned(self, *, until_ms: int, wait_s: int) -> Answer:
+        """Refuse a request because the address has gone on after refusals."""
+        reason = (
+            f"Way too much request weight used; IP banned until {until_ms}. "
             "Please use WebSocket Streams for live updates to avoid bans."
         )
         return Answer(418, _encode({"code": -1003, "msg": reason}), 0, wait_s)

@@ -1,0 +1,151 @@
+"""What a simulated venue is to the server that plays it: sessions that hear and answer, streams that speak, REST.
+
+A dialect is the server's half of one venue's protocol. It decides in pure code what is said; the simulator has the
+sockets, the clock and the faults. One dialect serves one origin (host and port), which may carry several markets.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from heliograph.model.instrument import MarketId
+from heliograph.venues.scene import Scene
+
+Query = Mapping[str, str]
+
+
+class Manners(msgspec.Struct, frozen=True):
+    """What a venue's socket server demands and does, in real time; None where it does not."""
+
+    connects_max: int
+    """How many connections one address may open within `connects_window_s`."""
+    connects_window_s: float
+    ping_s: float | None = None
+    """How long after its last ping the server sends the next."""
+    pong_s: float = 60.0
+    """How long a ping may stay unanswered before the connection is cut."""
+    messages_per_s: int | None = None
+    """More than this many pings, pongs and control messages in a second close the connection."""
+    silence_s: float | None = None
+    """A connection on which neither side has said anything for this long is closed with `silence_code`."""
+    silence_code: int = 1000
+    silence_reason: str = ""
+    life_s: float | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What to send back to a control message, and with which code to hang up after it."""
+
+    payloads: tuple[bytes, ...]
+    close_code: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An HTTP answer: its status, its JSON, what it costs, and for how long to stay away, in seconds."""
+
+    status: int
+    body: bytes
+    weight: int = 1
+    retry_after_s: int | None = None
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """What one address may use of something in one window of time; windows stand still and follow each other."""
+
+    name: str
+    weight_max: int
+    window_s: int
+
+
+class Stream(Protocol):
+    """One stream that can be subscribed to. Equal streams say the same, so each is said once to all who hear it."""
+
+    @property
+    def name(self) -> str:
+        """The stream as faults and `/sim/state` name it."""
+
+    @property
+    def kind(self) -> str:
+        """What sort of stream it is, for counting."""
+
+    @property
+    def symbol(self) -> str:
+        """The instrument it is of; something else where it is of none or of all."""
+
+    @property
+    def cadence_ns(self) -> int:
+        """Time between two frames, in the market's time; 0 for as it happens."""
+
+    def __hash__(self) -> int: ...
+
+
+S = TypeVar("S", bound=Stream)
+
+
+class Session(Protocol[S]):
+    """One client's socket: what it has subscribed to, and what it is told in return."""
+
+    streams: dict[str, S]
+    combined: bool
+    """Whether frames are wrapped in their stream's name, where the venue knows such a thing."""
+
+    def received(self, text: str, now_s: float = 0.0) -> Reply:
+        """Answer one text frame of the client, at an instant of any clock that goes in real time."""
+
+    def hears(self, stream: S) -> bool:
+        """Say whether this connection is sent the stream's frames once it has subscribed."""
+
+    def farewell(self, now_ns: int) -> bytes | None:
+        """Return the frame that announces that this server is about to close; None where it says nothing."""
+
+
+class Rest(Protocol):
+    """The REST interface of one origin."""
+
+    def quota(self, path: str, query: Query) -> Quota:
+        """Say what a request counts against."""
+
+    def answer(self, path: str, query: Query, now_ns: int) -> Answer:
+        """Answer a GET; whatever is asked, something is answered."""
+
+    def too_much(self, path: str, *, wait_s: int) -> Answer:
+        """Refuse a request because the quota is used up for `wait_s` seconds more."""
+
+    def banned(self, *, until_ms: int, wait_s: int) -> Answer:
+        """Refuse a request because the address is banned, in milliseconds since the epoch."""
+
+    def broken(self, status: int) -> Answer:
+        """Answer as a server in trouble does: whether it did anything is not known."""
+
+    def headers(self, used: int) -> Mapping[str, str]:
+        """Return the headers that tell how much weight is used."""
+
+    @property
+    def bans(self) -> bool:
+        """Whether an address that goes on asking is banned for a while."""
+
+
+class Dialect(Protocol[S]):
+    """What one origin of a venue says, given what happens at its markets."""
+
+    manners: Manners
+
+    @property
+    def markets(self) -> Mapping[MarketId, Scene]:
+        """The markets that this origin carries."""
+
+    def market_of(self, symbol: str) -> MarketId:
+        """Return the market of an instrument, or the first one where there is no such instrument."""
+
+    def session(self, path: str, query: Query) -> Session[S] | None:
+        """Open a session at a URL's path and query; None where there is no such place."""
+
+    def opening(self, stream: S, now_ns: int) -> list[bytes]:
+        """Return what a client that has just subscribed is told at once; `frames` go on from `now_ns`."""
+
+    def frames(self, stream: S, from_ns: int, to_ns: int) -> list[bytes]:
+        """Return what a stream has to say about the time after `from_ns`, up to and including `to_ns`."""
+
+    def wrapped(self, name: str, payload: bytes) -> bytes:
+        """Wrap a raw frame the way a combined connection wants it."""
