@@ -28,7 +28,7 @@ from heliograph.marketdata.publish import StreamSink
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import MarketId, VenueId
-from heliograph.sim.binance import SimulatedBinance
+from heliograph.sim.venue import LAYOUTS, SimulatedVenue
 from heliograph.venues import VENUES
 from heliograph.venues.contract import Market, Venue
 
@@ -147,12 +147,21 @@ def _moved(venue: Venue, addresses: Mapping[MarketId, Address]) -> Venue:
     return msgspec.structs.replace(venue, markets=markets)
 
 
-def at_simulator(simulated: SimulatedBinance) -> Mapping[VenueId, Venue]:
-    """Return the venues at a running simulator's addresses."""
+def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
+    """Return the venue that a running simulator plays, at its addresses.
+
+    Raises:
+        ConfigError: the simulator plays a venue that Heliograph does not know.
+
+    """
+    name = VenueId(simulated.venue)
+    if name not in VENUES:
+        raise ConfigError(f"cannot connect to a simulated {name!r}", tuple(VENUES))
     addresses = {
-        MarketId(name): Address(where["socket_url"], where["rest_url"]) for name, where in simulated.endpoints.items()
+        MarketId(market): Address(where["socket_url"], where["rest_url"])
+        for market, where in simulated.endpoints.items()
     }
-    return {name: _moved(venue, addresses) for name, venue in VENUES.items()}
+    return {name: _moved(VENUES[name], addresses)}
 
 
 @asynccontextmanager
@@ -164,8 +173,12 @@ async def open_simulated(speed: float = 1.0, seed: int = 1) -> AsyncIterator[Map
         seed: of the simulated world.
 
     """
-    async with SimulatedBinance(seed=seed, speed=speed) as simulated:
-        yield at_simulator(simulated)
+    async with AsyncExitStack() as stack:
+        venues: dict[VenueId, Venue] = {}
+        for name in (name for name in VENUES if name in LAYOUTS):
+            simulated = await stack.enter_async_context(SimulatedVenue(name, seed=seed, speed=speed))
+            venues |= at_simulator(simulated)
+        yield venues
 
 
 class Where(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ def test_it_prints_its_endpoints_and_stops_on_a_signal(number: signal.Signals) -
 
 
 def test_what_cannot_be_simulated_is_refused_with_what_can() -> None:
-    with pytest.raises(ConfigError, match="accepted: binance"):
+    with pytest.raises(ConfigError, match="accepted: binance, okx"):
         simulate("kraken")
     with pytest.raises(ConfigError, match="0 to 65535"):
         simulate(spot_port=70_000)
@@ -31,3 +31,14 @@ def test_what_cannot_be_simulated_is_refused_with_what_can() -> None:
         simulate(symbols=0)
     with pytest.raises(ConfigError, match="speed"):
         simulate(speed=-1)
+
+
+def test_okx_is_one_origin_for_all_its_markets() -> None:
+    program = "from heliograph.cli.simulate import simulate; simulate('okx', symbols=1, history_minutes=5)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert (told["venue"], set(told["endpoints"])) == ("okx", {"spot", "swap", "futures"})
+        assert len({urls["rest_url"] for urls in told["endpoints"].values()}) == 1
+        process.terminate()
+        assert process.wait(timeout=10) == 0
