@@ -148,7 +148,7 @@ def _moved(venue: Venue, addresses: Mapping[MarketId, Address]) -> Venue:
 
 
 def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
-    """Return the venue that a running simulator plays, at its addresses.
+    """Return the venue that a running simulator plays, at its addresses, with those of its markets that it plays.
 
     Raises:
         ConfigError: the simulator plays a venue that Heliograph does not know.
@@ -161,7 +161,8 @@ def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
         MarketId(market): Address(where["socket_url"], where["rest_url"])
         for market, where in simulated.endpoints.items()
     }
-    return {name: _moved(VENUES[name], addresses)}
+    played = {market: VENUES[name].markets[market] for market in addresses}
+    return {name: _moved(msgspec.structs.replace(VENUES[name], markets=played), addresses)}
 
 
 @asynccontextmanager
