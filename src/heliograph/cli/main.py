@@ -152,7 +152,7 @@ def simulate(
     history_minutes: Annotated[int, typer.Option(help="Minutes of trading before the epoch.", min=1)] = 360,
     faults_per_minute: Annotated[float, typer.Option(help="How much goes wrong by itself.", min=0)] = 0.0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    spot_port: Annotated[int, typer.Option(help="Port of the spot market; 0: a free one.")] = 0,
+    spot_port: Annotated[int, typer.Option(help="Port of the spot market (of all of OKX); 0: a free one.")] = 0,
     usdm_port: Annotated[int, typer.Option(help="Port of USD-M futures; 0: a free one.")] = 0,
     coinm_port: Annotated[int, typer.Option(help="Port of COIN-M futures; 0: a free one.")] = 0,
 ) -> None:
