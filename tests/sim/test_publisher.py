@@ -1,5 +1,9 @@
+import asyncio
+from collections.abc import Callable
+
 import aiohttp
 import pytest
+import uvloop
 
 from heliograph.sim import SimulatedBinance
 from heliograph.sim import publisher as publishing
@@ -33,3 +37,27 @@ async def test_a_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatc
         client.flush()
         assert client._transport is not None
         assert client._transport.is_closing()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_client_that_was_cut_costs_the_others_nothing(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """It stays on the list until its socket's own task has ended; uvloop raises at a write in between."""
+
+    async def cut_and_write() -> None:
+        async with (
+            SimulatedBinance(seed=1, symbols=1) as sim,
+            aiohttp.ClientSession() as http,
+            http.ws_connect(sim.endpoints["spot"]["socket_url"] + "/ws"),
+        ):
+            (client,) = sim.listeners["spot"].publisher.clients
+            transport = client._transport
+            assert transport is not None
+            client.cut()
+            for _ in range(3):  # Also after the loop has closed the handle.
+                client.outbox.append(text_frame(b"late"))
+                client.flush()
+                assert not client.outbox
+                await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(cut_and_write())

@@ -34,8 +34,11 @@ class Client:
         """Write what is in the outbox as one piece; cut the client where it does not read."""
         if not self.outbox or self._transport is None:
             return
-        self._transport.write(b"".join(self.outbox))
+        batch = b"".join(self.outbox)
         self.outbox.clear()
+        if self._transport.is_closing():  # Cut already, and not yet taken from the list: uvloop would raise.
+            return
+        self._transport.write(batch)
         self.active_s = time.monotonic()
         if self._transport.get_write_buffer_size() > BACKLOG_MAX:
             self.cut()
