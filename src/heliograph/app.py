@@ -28,7 +28,8 @@ from heliograph.marketdata.publish import StreamSink
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import MarketId, VenueId
-from heliograph.sim.venue import LAYOUTS, SimulatedVenue
+from heliograph.sim.layouts import played
+from heliograph.sim.venue import SimulatedVenue
 from heliograph.venues import VENUES
 from heliograph.venues.contract import Market, Venue
 
@@ -176,7 +177,7 @@ async def open_simulated(speed: float = 1.0, seed: int = 1) -> AsyncIterator[Map
     """
     async with AsyncExitStack() as stack:
         venues: dict[VenueId, Venue] = {}
-        for name in (name for name in VENUES if name in LAYOUTS):
+        for name in (name for name in VENUES if name in played()):
             simulated = await stack.enter_async_context(SimulatedVenue(name, seed=seed, speed=speed))
             venues |= at_simulator(simulated)
         yield venues

@@ -18,6 +18,7 @@ from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.sim import Fault, FaultKind, SimulatedBinance
 from heliograph.sim.server import BAN_AFTER, BAN_S, Budget
+from heliograph.venues.dialect import Ask
 
 SPOT = "/stream?streams="
 
@@ -218,21 +219,21 @@ async def test_weight_is_counted_and_too_much_of_it_refused_then_banned(
 
 async def test_the_weight_of_a_minute_is_forgotten_and_a_ban_ends(sim: SimulatedBinance) -> None:
     budget = Budget(sim.listeners["usdm"]._rest)
-    assert budget.refusal("/", {}, 600.0) is None
+    assert budget.refusal(Ask("/"), 600.0) is None
     budget.used["weight"] = 2401
-    refused = budget.refusal("/", {}, 630.0)
+    refused = budget.refusal(Ask("/"), 630.0)
     assert refused is not None
     assert (refused.status, refused.retry_after_s) == (429, 31)
-    assert budget.refusal("/", {}, 660.0) is None
+    assert budget.refusal(Ask("/"), 660.0) is None
     budget.used["weight"] = 2401
     statuses = []
     for _ in range(BAN_AFTER + 2):
-        refused = budget.refusal("/", {}, 661.0)
+        refused = budget.refusal(Ask("/"), 661.0)
         assert refused is not None
         statuses.append(refused.status)
     assert statuses[-1] == 418
-    assert budget.refusal("/", {}, 661.0 + BAN_S - 1) is not None
-    assert budget.refusal("/", {}, 661.0 + BAN_S) is None
+    assert budget.refusal(Ask("/"), 661.0 + BAN_S - 1) is not None
+    assert budget.refusal(Ask("/"), 661.0 + BAN_S) is None
 
 
 async def test_too_many_connects_are_refused_until_the_window_has_passed(

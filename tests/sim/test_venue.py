@@ -6,7 +6,8 @@ import pytest
 from heliograph.clock import NS_PER_S, ManualClock
 from heliograph.errors import ConfigError
 from heliograph.sim import Fault, FaultKind, SimulatedVenue
-from heliograph.sim.venue import LAYOUTS, clock_since
+from heliograph.sim.layouts import played
+from heliograph.sim.venue import clock_since
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 
@@ -27,11 +28,11 @@ def test_an_epoch_to_come_and_a_speed_of_nothing_are_refused() -> None:
 
 
 def test_a_venue_that_cannot_be_played_is_refused_with_those_that_can() -> None:
-    with pytest.raises(ConfigError, match="accepted: binance, okx"):
-        SimulatedVenue("kraken")
+    with pytest.raises(ConfigError, match=r"accepted: .*binance.*okx"):
+        SimulatedVenue("mtgox")
 
 
-@pytest.mark.parametrize("venue", sorted(LAYOUTS))
+@pytest.mark.parametrize("venue", played())
 async def test_every_market_of_a_venue_has_an_endpoint_and_a_ledger(venue: str) -> None:
     clock = ManualClock(EPOCH_NS)
     async with SimulatedVenue(venue, symbols=2, epoch_ns=EPOCH_NS, clock=clock) as sim:
@@ -58,7 +59,9 @@ async def test_markets_of_one_origin_share_its_port_and_its_faults() -> None:
 def test_one_seed_gives_two_venues_the_same_coins() -> None:
     """Prices of a coin wander together everywhere, or there would be nothing to compare between venues."""
     clock = ManualClock(EPOCH_NS)
-    binance, okx = (SimulatedVenue(name, seed=3, symbols=1, clock=clock, epoch_ns=EPOCH_NS) for name in LAYOUTS)
+    binance, okx = (
+        SimulatedVenue(name, seed=3, symbols=1, clock=clock, epoch_ns=EPOCH_NS) for name in ("binance", "okx")
+    )
     asks = [
         sim.world.markets[market].book(symbol, 1, EPOCH_NS).asks[0][0]
         for sim, market, symbol in (

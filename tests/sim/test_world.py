@@ -10,8 +10,8 @@ from heliograph.errors import ConfigError
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.sim.ladder import STEP_NS
-from heliograph.sim.universe import OKX
 from heliograph.sim.world import MarketWorld, World
+from heliograph.venues.okx.layout import LAYOUT
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 HOUR_NS = 3600 * NS_PER_S
@@ -37,7 +37,7 @@ def test_two_worlds_of_one_seed_are_the_same_whatever_was_asked_before(where: tu
 
 
 def test_the_counter_amount_of_a_contract_is_what_it_is_worth() -> None:
-    scene = World(5, 1, EPOCH_NS, listers=OKX).markets[MarketId("swap")]
+    scene = World(5, 1, EPOCH_NS, listers=LAYOUT.listers).markets[MarketId("swap")]
     linear, inverse = (scene.fills(symbol, EPOCH_NS, EPOCH_NS + HOUR_NS // 60) for symbol in scene.listings)
     assert linear
     assert all(fill.counter == fill.price * fill.quantity / 100 for fill in linear)

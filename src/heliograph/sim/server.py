@@ -5,7 +5,7 @@ import contextlib
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, Self
 
 import msgspec
@@ -18,7 +18,7 @@ from heliograph.model.interval import Interval
 from heliograph.sim.faults import Fault, FaultKind, Faults
 from heliograph.sim.ledger import Ledger
 from heliograph.sim.publisher import Client, Publisher
-from heliograph.venues.dialect import Answer, Dialect, Query, Rest
+from heliograph.venues.dialect import Answer, Ask, Dialect, Rest
 from heliograph.venues.scene import Bar, Listing
 
 TICK_S: Final = 0.05
@@ -41,9 +41,9 @@ class Budget:
         self._refused = 0
         self._banned_until_s = 0.0
 
-    def refusal(self, path: str, query: Query, now_s: float) -> Answer | None:
+    def refusal(self, ask: Ask, now_s: float) -> Answer | None:
         """Return the refusal that a request deserves before it is looked at, if any."""
-        quota = self._rest.quota(path, query)
+        quota = self._rest.quota(ask)
         window = int(now_s // quota.window_s)
         if window != self._windows.get(quota.name):
             self._windows[quota.name], self.used[quota.name], self._refused = window, 0, 0
@@ -56,13 +56,14 @@ class Budget:
         self._refused += 1
         if self._rest.bans and self._refused > BAN_AFTER:
             self._banned_until_s = now_s + BAN_S
-        return self._rest.too_much(path, wait_s=wait_s)
+        return self._rest.too_much(ask, wait_s=wait_s)
 
-    def spend(self, path: str, query: Query, weight: int) -> int:
-        """Count a request, and return what its quota has used by then."""
-        name = self._rest.quota(path, query).name
-        self.used[name] += weight
-        return self.used[name]
+    def spend(self, ask: Ask, weight: int, now_s: float) -> Mapping[str, str]:
+        """Count a request, and return the headers that tell what its quota has used by then."""
+        quota = self._rest.quota(ask)
+        self.used[quota.name] += weight
+        reset_ms = (int(now_s // quota.window_s) + 1) * quota.window_s * 1000
+        return self._rest.headers(quota, self.used[quota.name], reset_ms)
 
 
 class Listener:
@@ -247,21 +248,20 @@ class Listener:
         faults, path = self.faults, request.path
         if slow := faults.take(FaultKind.SLOW, path):
             await asyncio.sleep(slow.delay_s)
-        answer = self.budget.refusal(path, request.query, time.time())
+        ask = await _ask(request)
+        answer = self.budget.refusal(ask, time.time())
         if answer is None:
             if wrong := faults.take(FaultKind.HTTP, path):
                 answer = self._rest.broken(wrong.status)
                 if wrong.status == 429:
-                    answer = self._rest.too_much(path, wait_s=1)
+                    answer = self._rest.too_much(ask, wait_s=1)
                 elif wrong.status == 418:
                     answer = self._rest.banned(until_ms=int(time.time() * 1000) + 1000, wait_s=1)
-            elif request.method != "GET":
-                answer = Answer(405, b"")
             else:
-                answer = self._rest.answer(path, request.query, self._clock.now_ns())
-        used = self.budget.spend(path, request.query, answer.weight)
+                answer = self._rest.answer(ask, self._clock.now_ns())
+        told = self.budget.spend(ask, answer.weight, time.time())
         self.answered[answer.status] += 1
-        headers = {**self._rest.headers(used), "Content-Type": "application/json;charset=UTF-8"}
+        headers = {**told, "Content-Type": "application/json;charset=UTF-8"}
         if answer.retry_after_s is not None:
             headers["Retry-After"] = str(answer.retry_after_s)
         body = answer.body
@@ -276,7 +276,7 @@ class Listener:
         if len(self._connected_s) >= manners.connects_max:
             return web.Response(status=429, text="too many connection attempts")
         self._connected_s.append(now_s)
-        session = self._dialect.session(request.path, request.query)
+        session = self._dialect.session(await _ask(request))
         if session is None:
             return web.Response(status=400, text="no such path, or a malformed stream name")
         ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
@@ -286,6 +286,8 @@ class Listener:
         self.publisher.clients.add(client)
         self.publisher.sync(client)
         try:
+            for payload in session.greeting(self._clock.now_ns()):
+                await ws.send_frame(payload, WSMsgType.TEXT)
             await self._listen_to(client)
         finally:
             self.publisher.remove(client)
@@ -308,7 +310,7 @@ class Listener:
             elif message.type is WSMsgType.PONG:
                 client.unanswered_since_s = None
             elif message.type is WSMsgType.TEXT:
-                reply = client.session.received(message.data, now_s)
+                reply = client.session.received(message.data, self._clock.now_ns(), now_s)
                 self.publisher.sync(client)
                 for payload in reply.payloads:
                     await client.socket.send_frame(payload, WSMsgType.TEXT)
@@ -367,6 +369,11 @@ def _candle(bar: Bar, listing: Listing) -> dict[str, object]:
         "contracts": None if contracts is None else f"{contracts:f}",
         "trade_count": bar.fills,
     }
+
+
+async def _ask(request: web.BaseRequest) -> Ask:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Ask(request.path, request.query, request.method, headers, await request.read())
 
 
 def _json(content: object, status: int = 200) -> web.Response:

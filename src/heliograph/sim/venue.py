@@ -2,25 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final, Self
-
-import msgspec
+from typing import Self
 
 from heliograph.clock import Clock, ScaledClock
 from heliograph.errors import ConfigError
-from heliograph.model.instrument import MarketId
 from heliograph.sim.faults import Fault, FaultKind, random_faults
+from heliograph.sim.layouts import layout_of
 from heliograph.sim.ledger import Ledger
 from heliograph.sim.server import Listener
-from heliograph.sim.universe import BINANCE, OKX, Lister
 from heliograph.sim.world import HISTORY_MINUTES, World
-from heliograph.venues.binance import dialect as binance
-from heliograph.venues.binance import dialect_rest as binance_rest
-from heliograph.venues.dialect import Dialect, Rest
-from heliograph.venues.okx import dialect as okx
-from heliograph.venues.okx import dialect_rest as okx_rest
 
 
 def clock_since(epoch_ns: int, speed: float) -> ScaledClock:
@@ -40,37 +32,11 @@ def clock_since(epoch_ns: int, speed: float) -> ScaledClock:
     return ScaledClock(epoch_ns + int((now_ns - epoch_ns) * speed), speed)
 
 
-class Layout(msgspec.Struct, frozen=True):
-    """How a venue is laid out: what its markets list, and which origins carry them."""
-
-    listers: Mapping[MarketId, Lister]
-    origins: Callable[[World], Iterator[tuple[Dialect[Any], Rest]]]
-    lossy: str
-    """What the names of the streams have in them that random faults may lose frames of: the books."""
-
-
-def _binance(world: World) -> Iterator[tuple[Dialect[Any], Rest]]:
-    for market, scene in world.markets.items():
-        dialect = binance.Dialect(market, scene)
-        yield dialect, binance_rest.Rest(dialect)
-
-
-def _okx(world: World) -> Iterator[tuple[Dialect[Any], Rest]]:
-    dialect = okx.Dialect(world.markets)
-    yield dialect, okx_rest.Rest(dialect)
-
-
-LAYOUTS: Final[Mapping[str, Layout]] = {
-    "binance": Layout(BINANCE, _binance, "depth"),
-    "okx": Layout(OKX, _okx, "books"),
-}
-
-
 class SimulatedVenue:
     """A venue as its documentation has it, with a world behind it; an async context manager.
 
     Args:
-        venue: which one; see `LAYOUTS`.
+        venue: which one; see `layouts.played`.
         seed: the same seed, epoch and speed make the same world.
         speed: simulated seconds a real second.
         symbols: how many coins each market lists; BTC and ETH come first.
@@ -100,9 +66,7 @@ class SimulatedVenue:
         faults_per_minute: float = 0.0,
         clock: Clock | None = None,
     ) -> None:
-        if venue not in LAYOUTS:
-            raise ConfigError(f"cannot simulate {venue!r}", tuple(LAYOUTS))
-        self._layout = layout = LAYOUTS[venue]
+        self._layout = layout = layout_of(venue)
         self.venue = venue
         self.seed = seed
         self.speed = speed
@@ -115,7 +79,7 @@ class SimulatedVenue:
         self._faults_per_minute = faults_per_minute
         about: dict[str, object] = {"venue": venue, "seed": seed, "speed": speed, "epoch_ns": self.epoch_ns}
         self._origins: list[Listener] = []
-        for dialect, rest in layout.origins(self.world):
+        for dialect, rest in layout.origins(self.world.markets):
             port = next((number for market in dialect.markets if (number := (ports or {}).get(market, 0))), 0)
             listener = Listener(dialect, rest, self.clock, self.ledger, host, port, about)
             self._origins.append(listener)

@@ -15,8 +15,9 @@ from heliograph.model.interval import Interval
 from heliograph.sim.ladder import Ladder
 from heliograph.sim.noise import mix, name_key
 from heliograph.sim.tape import MINUTE_NS, Fold, Tape
-from heliograph.sim.universe import BINANCE, COINS_MAX, Lister, Rules
+from heliograph.venues.binance.layout import LAYOUT
 from heliograph.venues.scene import Aggregate, Bar, Book, BookChange, Fill, Listing
+from heliograph.venues.universe import COINS_MAX, Lister, Rules
 
 HISTORY_MINUTES: Final = 360
 _SATOSHI_DIGITS: Final = 8
@@ -249,7 +250,7 @@ class World:
         coins: int,
         epoch_ns: int,
         history_minutes: int = HISTORY_MINUTES,
-        listers: Mapping[MarketId, Lister] = BINANCE,
+        listers: Mapping[MarketId, Lister] = LAYOUT.listers,
     ) -> None:
         if not 1 <= coins <= COINS_MAX:
             raise ConfigError(f"cannot simulate {coins} symbols", (f"1 to {COINS_MAX}",))

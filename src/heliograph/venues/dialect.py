@@ -4,15 +4,27 @@ A dialect is the server's half of one venue's protocol. It decides in pure code 
 sockets, the clock and the faults. One dialect serves one origin (host and port), which may carry several markets.
 """
 
-from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from heliograph.model.instrument import MarketId
 from heliograph.venues.scene import Scene
+from heliograph.venues.universe import Lister
 
 Query = Mapping[str, str]
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """An HTTP request, or the one that opens a socket."""
+
+    path: str
+    query: Query = {}
+    method: str = "GET"
+    headers: Mapping[str, str] = {}
+    """By their names in lower case."""
+    body: bytes = b""
 
 
 class Manners(msgspec.Struct, frozen=True):
@@ -90,8 +102,18 @@ class Session(Protocol[S]):
     combined: bool
     """Whether frames are wrapped in their stream's name, where the venue knows such a thing."""
 
-    def received(self, text: str, now_s: float = 0.0) -> Reply:
-        """Answer one text frame of the client, at an instant of any clock that goes in real time."""
+    def greeting(self, now_ns: int) -> tuple[bytes, ...]:
+        """Return what the server says first, before it has heard anything."""
+
+    def received(self, text: str, now_ns: int = 0, now_s: float = 0.0) -> Reply:
+        """Answer one text frame of the client.
+
+        Args:
+            text: the frame.
+            now_ns: the time at the market.
+            now_s: any clock that goes in real time, which is what a venue's limits go by.
+
+        """
 
     def hears(self, stream: S) -> bool:
         """Say whether this connection is sent the stream's frames once it has subscribed."""
@@ -103,13 +125,13 @@ class Session(Protocol[S]):
 class Rest(Protocol):
     """The REST interface of one origin."""
 
-    def quota(self, path: str, query: Query) -> Quota:
+    def quota(self, ask: Ask) -> Quota:
         """Say what a request counts against."""
 
-    def answer(self, path: str, query: Query, now_ns: int) -> Answer:
-        """Answer a GET; whatever is asked, something is answered."""
+    def answer(self, ask: Ask, now_ns: int) -> Answer:
+        """Answer a request; whatever is asked, something is answered."""
 
-    def too_much(self, path: str, *, wait_s: int) -> Answer:
+    def too_much(self, ask: Ask, *, wait_s: int) -> Answer:
         """Refuse a request because the quota is used up for `wait_s` seconds more."""
 
     def banned(self, *, until_ms: int, wait_s: int) -> Answer:
@@ -118,8 +140,8 @@ class Rest(Protocol):
     def broken(self, status: int) -> Answer:
         """Answer as a server in trouble does: whether it did anything is not known."""
 
-    def headers(self, used: int) -> Mapping[str, str]:
-        """Return the headers that tell how much weight is used."""
+    def headers(self, quota: Quota, used: int, reset_ms: int) -> Mapping[str, str]:
+        """Return the headers that tell how much weight is used, and when its window ends (real time since 1970)."""
 
     @property
     def bans(self) -> bool:
@@ -138,7 +160,7 @@ class Dialect(Protocol[S]):
     def market_of(self, symbol: str) -> MarketId:
         """Return the market of an instrument, or the first one where there is no such instrument."""
 
-    def session(self, path: str, query: Query) -> Session[S] | None:
+    def session(self, ask: Ask) -> Session[S] | None:
         """Open a session at a URL's path and query; None where there is no such place."""
 
     def opening(self, stream: S, now_ns: int) -> list[bytes]:
@@ -149,3 +171,14 @@ class Dialect(Protocol[S]):
 
     def wrapped(self, name: str, payload: bytes) -> bytes:
         """Wrap a raw frame the way a combined connection wants it."""
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How a simulated venue is laid out. Each venue that can be played has one, `LAYOUT` in its folder's `layout`."""
+
+    listers: Mapping[MarketId, Lister]
+    """What each market lists."""
+    origins: Callable[[Mapping[MarketId, Scene]], Iterator[tuple[Dialect[Any], Rest]]]
+    """Puts the markets behind origins, which are a host and a port each."""
+    lossy: str
+    """What the names of the streams have in them that random faults may lose frames of: the books."""

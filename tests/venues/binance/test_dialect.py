@@ -8,7 +8,7 @@ from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import MarketId
 from heliograph.sim.world import World
 from heliograph.venues.binance.dialect import Dialect, Session
-from heliograph.venues.dialect import Reply
+from heliograph.venues.dialect import Ask, Reply
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 WORLD = World(5, 2, EPOCH_NS)
@@ -19,7 +19,7 @@ def dialect_of(market: str) -> Dialect:
 
 
 def session_of(market: str = "spot", path: str = "/ws") -> Session:
-    session = dialect_of(market).session(path, {})
+    session = dialect_of(market).session(Ask(path))
     assert session is not None
     return session
 

@@ -7,6 +7,7 @@ from heliograph.model.instrument import MarketId
 from heliograph.sim.world import World
 from heliograph.venues.binance.dialect import Dialect
 from heliograph.venues.binance.dialect_rest import Rest
+from heliograph.venues.dialect import Ask
 
 MINUTE_MS = 60_000
 NOW_MS = 1_795_000_023_456
@@ -20,7 +21,7 @@ MARKETS = ("spot", "usdm", "coinm")
 def ask(market: str, path: str, now_ms: int = NOW_MS, **query: object) -> tuple[int, object, int]:
     rest = Rest(Dialect(MarketId(market), WORLD.markets[MarketId(market)]))
     text = {name: str(value) for name, value in query.items()}
-    answer = rest.answer(ROOTS[market] + path, text, now_ms * NS_PER_MS)
+    answer = rest.answer(Ask(ROOTS[market] + path, text), now_ms * NS_PER_MS)
     return answer.status, json.loads(answer.body) if answer.body else None, answer.weight
 
 
@@ -121,7 +122,7 @@ def test_spot_cuts_a_limit_that_is_too_large() -> None:
 
 def test_another_markets_path_is_not_found() -> None:
     rest = Rest(Dialect(MarketId("spot"), WORLD.markets[MarketId("spot")]))
-    assert rest.answer("/fapi/v1/klines", {}, NOW_MS * NS_PER_MS).status == 404
+    assert rest.answer(Ask("/fapi/v1/klines"), NOW_MS * NS_PER_MS).status == 404
 
 
 @pytest.mark.parametrize("market", MARKETS)

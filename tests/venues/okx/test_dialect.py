@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
-from heliograph.sim.universe import OKX
 from heliograph.sim.world import World
-from heliograph.venues.dialect import Reply
+from heliograph.venues.dialect import Ask, Reply
 from heliograph.venues.okx.dialect import GRIDS, REQUESTS_MAX, Dialect, Session, Stream
+from heliograph.venues.okx.layout import LAYOUT
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 MINUTE_NS = 60 * NS_PER_S
-WORLD = World(5, 2, EPOCH_NS, listers=OKX)
+WORLD = World(5, 2, EPOCH_NS, listers=LAYOUT.listers)
 SWAP = "BTC-USDT-SWAP"
 INVERSE = "BTC-USD-SWAP"
 (FUTURE, _) = WORLD.markets[MarketId("futures")].listings
@@ -30,7 +30,7 @@ def okx() -> Dialect:
 
 
 def session_of(endpoint: str = "public") -> Session:
-    session = okx().session(f"/ws/v5/{endpoint}", {})
+    session = okx().session(Ask(f"/ws/v5/{endpoint}"))
     assert session is not None
     return session
 
@@ -110,17 +110,17 @@ def test_the_business_endpoint_has_candles_and_single_trades_and_nothing_else() 
 
 def test_there_is_no_other_place() -> None:
     for path in ("/", "/ws/v5/private", "/ws/v5", "/ws/v5/public/x", "public"):
-        assert okx().session(path, {}) is None
+        assert okx().session(Ask(path)) is None
 
 
 def test_more_requests_than_an_hour_allows_are_refused_until_it_has_passed() -> None:
     session = session_of()
     text = order("subscribe", {"channel": "tickers", "instId": "BTC-USDT"})
     for number in range(REQUESTS_MAX):
-        assert told(session.received(text, float(number)))[0]["event"] == "subscribe"
-    assert told(session.received(text, 3599.0))[0]["code"] == "60014"
-    assert session.received("ping", 3599.0).payloads == (b"pong",)
-    assert told(session.received(text, 3600.0))[0]["event"] == "subscribe"
+        assert told(session.received(text, now_s=float(number)))[0]["event"] == "subscribe"
+    assert told(session.received(text, now_s=3599.0))[0]["code"] == "60014"
+    assert session.received("ping", now_s=3599.0).payloads == (b"pong",)
+    assert told(session.received(text, now_s=3600.0))[0]["event"] == "subscribe"
 
 
 @given(st.text(max_size=60))
@@ -283,7 +283,7 @@ def test_a_ticker_tells_the_last_trade_the_best_prices_and_the_day(symbol: str, 
 
 
 def test_two_dialects_of_one_world_say_the_same_bytes() -> None:
-    other = Dialect(World(5, 2, EPOCH_NS, listers=OKX).markets)
+    other = Dialect(World(5, 2, EPOCH_NS, listers=LAYOUT.listers).markets)
     for channel in ("candle1m", "trades", "trades-all", "books", "books5", "bbo-tbt", "tickers"):
         stream = stream_of(channel, SWAP)
         assert other.frames(stream, EPOCH_NS, EPOCH_NS + MINUTE_NS) == okx().frames(

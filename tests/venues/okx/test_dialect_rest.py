@@ -8,19 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.sim.universe import OKX
 from heliograph.sim.world import World
+from heliograph.venues.dialect import Ask
 from heliograph.venues.okx.dialect import Dialect
 from heliograph.venues.okx.dialect_rest import Rest
+from heliograph.venues.okx.layout import LAYOUT
 
 NOW_NS = 1_795_000_000 * NS_PER_S + 7 * NS_PER_S
 MINUTE_MS = 60_000
 LIVE_MS = NOW_NS // NS_PER_MS // MINUTE_MS * MINUTE_MS
-REST = Rest(Dialect(World(5, 2, NOW_NS, listers=OKX).markets))
+REST = Rest(Dialect(World(5, 2, NOW_NS, listers=LAYOUT.listers).markets))
 
 
 def ask(path: str, **query: object) -> list[Any]:
-    answer = REST.answer(f"/api/v5/{path}", {name: str(value) for name, value in query.items()}, NOW_NS)
+    answer = REST.answer(Ask(f"/api/v5/{path}", {name: str(value) for name, value in query.items()}), NOW_NS)
     content = json.loads(answer.body)
     assert (answer.status, content["code"], content["msg"]) == (200, "0", "")
     data = content["data"]
@@ -86,7 +87,7 @@ def test_days_open_in_hong_kong_unless_utc_is_asked_for() -> None:
 
 
 def refusal(path: str, **query: str) -> tuple[int, str, str]:
-    answer = REST.answer(f"/api/v5/{path}", query, NOW_NS)
+    answer = REST.answer(Ask(f"/api/v5/{path}", query), NOW_NS)
     content = json.loads(answer.body)
     assert content["data"] == []
     return answer.status, content["code"], content["msg"]
@@ -169,13 +170,13 @@ def test_the_time_is_text() -> None:
 
 
 def test_each_endpoint_has_its_own_quota_and_lists_of_instruments_one_for_each_sort() -> None:
-    candles = REST.quota("/api/v5/market/candles", {"instId": "BTC-USDT"})
+    candles = REST.quota(Ask("/api/v5/market/candles", {"instId": "BTC-USDT"}))
     assert (candles.weight_max, candles.window_s) == (40, 2)
-    assert REST.quota("/api/v5/market/history-candles", {}).weight_max == 20
-    names = {REST.quota("/api/v5/public/instruments", {"instType": sort}).name for sort in ("SPOT", "SWAP")}
+    assert REST.quota(Ask("/api/v5/market/history-candles")).weight_max == 20
+    names = {REST.quota(Ask("/api/v5/public/instruments", {"instType": sort})).name for sort in ("SPOT", "SWAP")}
     assert len(names) == 2
     # Whatever clients make up shares one quota, or the counters would grow without bound.
-    assert REST.quota("/x", {}).name == REST.quota("/y", {}).name
+    assert REST.quota(Ask("/x")).name == REST.quota(Ask("/y")).name
 
 
 def test_refusals_and_trouble_have_the_documented_codes() -> None:
@@ -193,4 +194,4 @@ def test_refusals_and_trouble_have_the_documented_codes() -> None:
     ),
 )
 def test_no_query_makes_it_raise(path: str, query: dict[str, str]) -> None:
-    REST.answer(f"/api/v5/{path}", {"instId": "BTC-USDT"} | query, NOW_NS)
+    REST.answer(Ask(f"/api/v5/{path}", {"instId": "BTC-USDT"} | query), NOW_NS)

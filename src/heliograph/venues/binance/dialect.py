@@ -18,7 +18,7 @@ import msgspec
 from heliograph.clock import NS_PER_MS, NS_PER_S, NS_PER_US
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
-from heliograph.venues.dialect import Manners, Reply
+from heliograph.venues.dialect import Ask, Manners, Reply
 from heliograph.venues.scene import Bar, Level, Listing, Scene
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -107,7 +107,11 @@ class Session:
         payload = _encode({"e": "serverShutdown", "E": now_ns // NS_PER_MS})
         return self._dialect.wrapped("!serverShutdown", payload) if self.combined else payload
 
-    def received(self, text: str, _now_s: float = 0.0) -> Reply:
+    def greeting(self, _now_ns: int) -> tuple[bytes, ...]:
+        """Return nothing: Binance waits to be spoken to."""
+        return ()
+
+    def received(self, text: str, _now_ns: int = 0, _now_s: float = 0.0) -> Reply:
         """Answer one text frame of the client."""
         try:
             message = msgspec.json.decode(text)
@@ -174,9 +178,10 @@ class Dialect:
         """Return the one market that this origin carries."""
         return self.market
 
-    def session(self, path: str, query: Mapping[str, str]) -> Session | None:
+    def session(self, ask: Ask) -> Session | None:
         """Open a session at a URL's path and query; None where there is no such place or a name is malformed."""
-        parts = [part for part in path.split("/") if part]
+        query = ask.query
+        parts = [part for part in ask.path.split("/") if part]
         route = ""
         if self.market == "usdm" and parts and parts[0] in ("public", "market", "private"):
             route = parts.pop(0)

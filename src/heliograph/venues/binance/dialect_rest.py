@@ -18,7 +18,7 @@ from heliograph.errors import VenueRejected
 from heliograph.model.instrument import Kind
 from heliograph.model.interval import Interval
 from heliograph.venues.binance.dialect import INTERVALS, Dialect
-from heliograph.venues.dialect import Answer, Query, Quota
+from heliograph.venues.dialect import Answer, Ask, Query, Quota
 from heliograph.venues.scene import Aggregate, Bar, Fill, Listing
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -61,26 +61,29 @@ class Rest:
             "ticker/bookTicker": self._top,
         }
 
-    def answer(self, path: str, query: Query, now_ns: int) -> Answer:
+    def answer(self, ask: Ask, now_ns: int) -> Answer:
         """Answer a GET. What is no route of this market is a 404."""
+        path = ask.path
         route = self._routes.get(path.removeprefix(self._root)) if path.startswith(self._root) else None
         if route is None:
             return Answer(404, b"")
+        if ask.method != "GET":
+            return Answer(405, b"")
         try:
-            content, weight = route(query, now_ns)
+            content, weight = route(ask.query, now_ns)
         except VenueRejected as no:
             return Answer(400, _encode({"code": int(no.code), "msg": no.reason}))
         return Answer(200, _encode(content), weight)
 
-    def quota(self, _path: str, _query: Query) -> Quota:
+    def quota(self, _ask: Ask) -> Quota:
         """Return the one quota that all requests share."""
         return Quota("weight", self.weight_max, 60)
 
-    def headers(self, used: int) -> Mapping[str, str]:
+    def headers(self, _quota: Quota, used: int, _reset_ms: int) -> Mapping[str, str]:
         """Return the header that tells the weight used in this minute."""
         return {"X-MBX-USED-WEIGHT-1M": str(used)}
 
-    def too_much(self, _path: str, *, wait_s: int) -> Answer:
+    def too_much(self, _ask: Ask, *, wait_s: int) -> Answer:
         """Refuse a request because of the weight used."""
         reason = (
             f"Too much request weight used; current limit is {self.weight_max} request weight per 1 MINUTE. "

@@ -19,7 +19,7 @@ import msgspec
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import Kind, MarketId
 from heliograph.model.interval import Interval
-from heliograph.venues.dialect import Manners, Query, Reply
+from heliograph.venues.dialect import Ask, Manners, Reply
 from heliograph.venues.scene import Bar, Fill, Level, Listing, Scene
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -122,7 +122,11 @@ class Session:
         reason = "The connection will soon be closed for a service upgrade. Please reconnect."
         return _encode({"event": "notice", "code": "64008", "msg": reason, "connId": self._conn_id})
 
-    def received(self, text: str, now_s: float = 0.0) -> Reply:
+    def greeting(self, _now_ns: int) -> tuple[bytes, ...]:
+        """Return nothing: OKX waits to be spoken to."""
+        return ()
+
+    def received(self, text: str, _now_ns: int = 0, now_s: float = 0.0) -> Reply:
         """Answer one text frame of the client."""
         if text == "ping":
             return Reply((b"pong",))
@@ -207,10 +211,10 @@ class Dialect:
         market = self._places.get(symbol)
         return None if market is None else self.markets[market]
 
-    def session(self, path: str, _query: Query) -> Session | None:
+    def session(self, ask: Ask) -> Session | None:
         """Open a session at a URL's path; None where there is no such place, the private one included."""
-        endpoint = path.removeprefix("/ws/v5/")
-        if path == endpoint or endpoint not in ("public", "business"):
+        endpoint = ask.path.removeprefix("/ws/v5/")
+        if ask.path == endpoint or endpoint not in ("public", "business"):
             return None
         self._sessions += 1
         return Session(self, endpoint, f"{self._sessions:08x}")

@@ -16,7 +16,7 @@ import msgspec
 from heliograph.clock import NS_PER_MS
 from heliograph.errors import VenueRejected
 from heliograph.model.instrument import Kind
-from heliograph.venues.dialect import Answer, Query, Quota
+from heliograph.venues.dialect import Answer, Ask, Query, Quota
 from heliograph.venues.okx.dialect import DEPTH_MAX, GRIDS, INST_TYPES, Dialect
 from heliograph.venues.scene import Listing, Scene
 
@@ -55,37 +55,39 @@ class Rest:
             "public/time": (10, lambda _query, now_ns: [{"ts": str(now_ns // NS_PER_MS)}]),
         }
 
-    def quota(self, path: str, query: Query) -> Quota:
+    def quota(self, ask: Ask) -> Quota:
         """Return the quota of one endpoint, and of one sort of instruments where they are listed."""
-        name = path.removeprefix(_ROOT)
+        name = ask.path.removeprefix(_ROOT)
         if name not in self._routes:
             return Quota("other", 20, _WINDOW_S)
         most, _ = self._routes[name]
-        sort = query.get("instType", "") if name == "public/instruments" else ""
+        sort = ask.query.get("instType", "") if name == "public/instruments" else ""
         return Quota(f"{name} {sort}" if sort in INST_TYPES.values() else name, most, _WINDOW_S)
 
-    def headers(self, _used: int) -> Mapping[str, str]:
+    def headers(self, _quota: Quota, _used: int, _reset_ms: int) -> Mapping[str, str]:
         """Return none: OKX does not tell what was used."""
         return {}
 
-    def answer(self, path: str, query: Query, now_ns: int) -> Answer:
+    def answer(self, ask: Ask, now_ns: int) -> Answer:
         """Answer a GET. What is no route is a 404, whose body is not documented."""
-        name = path.removeprefix(_ROOT)
-        if name == path or name not in self._routes:
+        name = ask.path.removeprefix(_ROOT)
+        if name == ask.path or name not in self._routes:
             return _error("404", "Not Found")
+        if ask.method != "GET":
+            return Answer(405, b"")
         _, route = self._routes[name]
         try:
-            return Answer(200, _encode({"code": "0", "msg": "", "data": route(query, now_ns)}))
+            return Answer(200, _encode({"code": "0", "msg": "", "data": route(ask.query, now_ns)}))
         except VenueRejected as no:
             return _error(no.code, no.reason)
 
-    def too_much(self, _path: str, *, wait_s: int) -> Answer:
+    def too_much(self, _ask: Ask, *, wait_s: int) -> Answer:
         """Refuse a request because there were too many of its kind."""
         return msgspec.structs.replace(_error("50011", "Too Many Requests"), weight=0)
 
     def banned(self, *, until_ms: int, wait_s: int) -> Answer:
         """Refuse a request in the same way: OKX documents no ban."""
-        return self.too_much("", wait_s=wait_s)
+        return self.too_much(Ask(""), wait_s=wait_s)
 
     def broken(self, status: int) -> Answer:
         """Answer as a server in trouble does."""
