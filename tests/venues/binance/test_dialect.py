@@ -121,7 +121,7 @@ def test_usdm_paths_carry_their_own_streams_only(path: str, stream: str, heard: 
 
 def test_coinm_and_spot_have_no_split_paths() -> None:
     for market in ("spot", "coinm"):
-        assert dialect_of(market).session("/market/ws", {}) is None
+        assert dialect_of(market).session(Ask("/market/ws")) is None
         assert session_of(market).subscribe(["btcusd_perp@kline_1m"])
 
 
@@ -161,7 +161,7 @@ def test_bars_are_said_to_be_closed_exactly_once_however_the_time_is_cut(market:
 
 def test_microseconds_are_asked_for_in_the_url() -> None:
     dialect = dialect_of("spot")
-    session = dialect.session("/stream", {"streams": "btcusdt@aggTrade", "timeUnit": "MICROSECOND"})
+    session = dialect.session(Ask("/stream", {"streams": "btcusdt@aggTrade", "timeUnit": "MICROSECOND"}))
     assert session is not None
     (stream,) = session.streams.values()
     frame = json.loads(dialect.frames(stream, EPOCH_NS, EPOCH_NS + 60 * NS_PER_S)[0])
