@@ -65,6 +65,16 @@ async def test_the_tail_can_be_asked_for_while_a_read_blocks(any_server: Server)
         reading.cancel()
 
 
+async def test_questions_asked_at_once_share_one_link(valkey: Server) -> None:
+    async with connect(valkey.url) as client:
+        await client.xadd(KEY, {"data": "1"})
+        async with Reader(valkey.url, {}, name="asker") as reader:
+            answers = await asyncio.gather(*(reader.last_entries(KEY, 1) for _ in range(20)))
+            assert [[entry.data for entry in answer] for answer in answers] == [[b"1"]] * 20
+            names = [link["name"] for link in await client.client_list()]
+            assert names.count("asker") == 2, "one to read, one to ask"
+
+
 async def test_silence_is_no_error(valkey: Server) -> None:
     """Blocked reads that end empty, many in a row, and a wait longer than the time for a reply."""
     async with connect(valkey.url) as client:

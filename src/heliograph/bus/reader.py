@@ -94,6 +94,7 @@ class Reader:
         self._name = name
         self._link: Link | None = None
         self._side_link: Link | None = None
+        self._side_opening = asyncio.Lock()
         self._read_up_to: dict[str, EntryId] = {}
         self._caught_up = False
         self._read_s = 0.0
@@ -230,9 +231,11 @@ class Reader:
 
     async def _ask(self, *arguments: str | int) -> Reply:
         # On a link of its own: behind a read that blocks it would wait as long as that.
-        if self._side_link is None or self._side_link.lost is not None:
-            self._side_link = await self._open()
-        return await self._answer(self._side_link, resp.command(*arguments), 1, self._reply_timeout_s)
+        async with self._side_opening:  # Else two that ask at once would open two links, and one would never be closed.
+            if self._side_link is None or self._side_link.lost is not None:
+                self._side_link = await self._open()
+            link = self._side_link
+        return await self._answer(link, resp.command(*arguments), 1, self._reply_timeout_s)
 
     async def _answer(self, link: Link, payload: bytes, replies: int, timeout_s: float) -> Reply:
         try:
