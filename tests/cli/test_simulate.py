@@ -1,7 +1,10 @@
 import json
 import signal
+import ssl
 import subprocess
 import sys
+import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -23,10 +26,13 @@ def test_it_prints_its_endpoints_and_stops_on_a_signal(number: signal.Signals) -
 
 
 def test_what_cannot_be_simulated_is_refused_with_what_can() -> None:
-    with pytest.raises(ConfigError, match="accepted: binance, okx"):
-        simulate("kraken")
-    with pytest.raises(ConfigError, match="0 to 65535"):
-        simulate(spot_port=70_000)
+    with pytest.raises(ConfigError, match=r"accepted: .*binance.*okx"):
+        simulate("mtgox")
+    for port in ("spot=70000", "spot=-1", "swap=1", "spot", "spot=٣", ""):
+        with pytest.raises(ConfigError, match=r"accepted: spot=0 to 65535, usdm="):
+            simulate(ports=[port])
+    with pytest.raises(ConfigError, match="cannot write"):
+        simulate(authority_file=Path("/nowhere/ca.pem"))
     with pytest.raises(ConfigError, match="1 to 1000"):
         simulate(symbols=0)
     with pytest.raises(ConfigError, match="speed"):
@@ -40,5 +46,20 @@ def test_okx_is_one_origin_for_all_its_markets() -> None:
         told = json.loads(process.stdout.readline())
         assert (told["venue"], set(told["endpoints"])) == ("okx", {"spot", "swap", "futures"})
         assert len({urls["rest_url"] for urls in told["endpoints"].values()}) == 1
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def test_the_certificate_that_it_writes_is_what_its_clients_trust(tmp_path: Path) -> None:
+    options = ["okx", "--symbols", "1", "--tls", str(tmp_path / "ca.pem")]
+    command = [sys.executable, "-c", "from heliograph.cli.main import main; main()", "simulate", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        url = told["tls_endpoints"]["spot"]["rest_url"]
+        assert url.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+        with urllib.request.urlopen(url + "/api/v5/public/time", context=trusting, timeout=10) as answer:
+            assert json.load(answer)["code"] == "0"
         process.terminate()
         assert process.wait(timeout=10) == 0

@@ -93,7 +93,7 @@ class House:
             self.clock = clock_since(epoch_ns, SPEED)
             world = ("--seed", str(self.rng.randrange(1 << 31)), "--speed", str(SPEED), "--epoch-ns", str(epoch_ns))
             self.simulator = Process(
-                ("simulate", "binance", *world, "--symbols", str(LISTED), "--spot-port", str(port)),
+                ("simulate", "binance", *world, "--symbols", str(LISTED), "--port", f"spot={port}"),
                 folder / "simulator.log",
                 {},
                 self._news.set,

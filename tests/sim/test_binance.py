@@ -19,7 +19,7 @@ async def test_endpoints_are_three_ports_that_answer() -> None:
 
 async def test_a_port_may_be_chosen_and_is_free_again_afterwards() -> None:
     async with SimulatedBinance(symbols=1) as sim:
-        port = sim.listeners["spot"].port
+        port = sim.listeners["spot"].doors.port
     async with SimulatedBinance(symbols=1, ports={"spot": port}) as sim:
         assert sim.endpoints["spot"]["rest_url"] == f"http://127.0.0.1:{port}"
 

@@ -17,8 +17,7 @@ from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.sim import Fault, FaultKind, SimulatedBinance
-from heliograph.sim.server import BAN_AFTER, BAN_S, Budget
-from heliograph.venues.dialect import Ask
+from heliograph.sim.budget import BAN_AFTER
 
 SPOT = "/stream?streams="
 
@@ -217,25 +216,6 @@ async def test_weight_is_counted_and_too_much_of_it_refused_then_banned(
     assert statuses == [429] * (BAN_AFTER + 1) + [418]
 
 
-async def test_the_weight_of_a_minute_is_forgotten_and_a_ban_ends(sim: SimulatedBinance) -> None:
-    budget = Budget(sim.listeners["usdm"]._rest)
-    assert budget.refusal(Ask("/"), 600.0) is None
-    budget.used["weight"] = 2401
-    refused = budget.refusal(Ask("/"), 630.0)
-    assert refused is not None
-    assert (refused.status, refused.retry_after_s) == (429, 31)
-    assert budget.refusal(Ask("/"), 660.0) is None
-    budget.used["weight"] = 2401
-    statuses = []
-    for _ in range(BAN_AFTER + 2):
-        refused = budget.refusal(Ask("/"), 661.0)
-        assert refused is not None
-        statuses.append(refused.status)
-    assert statuses[-1] == 418
-    assert budget.refusal(Ask("/"), 661.0 + BAN_S - 1) is not None
-    assert budget.refusal(Ask("/"), 661.0 + BAN_S) is None
-
-
 async def test_too_many_connects_are_refused_until_the_window_has_passed(
     sim: SimulatedBinance, http: aiohttp.ClientSession
 ) -> None:
@@ -341,7 +321,7 @@ async def test_half_open_accepts_and_never_answers(sim: SimulatedBinance, http: 
         await ws.ping()
         with pytest.raises(TimeoutError):
             await ws.receive(timeout=0.3)
-    reader, writer = await asyncio.open_connection("127.0.0.1", sim.listeners["spot"].port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", sim.listeners["spot"].doors.port)
     writer.write(b"GET /api/v3/ping HTTP/1.1\r\nHost: x\r\n\r\n")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(reader.read(1), 0.3)
@@ -355,7 +335,7 @@ async def test_refuse_lets_nobody_in_for_a_while_and_keeps_who_is_there(
 ) -> None:
     async with http.ws_connect(socket_url(sim) + "/ws/btcusdt@trade") as ws:
         await sim.fault(Fault(FaultKind.REFUSE, "spot", duration_s=0.3))
-        port = sim.listeners["spot"].port
+        port = sim.listeners["spot"].doors.port
         with pytest.raises(OSError, match="Connect call failed"):
             await asyncio.open_connection("127.0.0.1", port)
         await events(ws, 3)
@@ -409,11 +389,10 @@ async def test_controls_over_http(sim: SimulatedBinance, http: aiohttp.ClientSes
 
 @contextlib.contextmanager
 def process(epoch_ns: int | None, *ports: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    spot, usdm, coinm = ports or (0, 0, 0)
+    wanted = [f"{market}={port}" for market, port in zip(("spot", "usdm", "coinm"), ports, strict=False)]
     program = (
         "from heliograph.cli.simulate import simulate\n"
-        f"simulate(seed=9, speed=60, symbols=2, history_minutes=30, epoch_ns={epoch_ns}, "
-        f"spot_port={spot}, usdm_port={usdm}, coinm_port={coinm})"
+        f"simulate(seed=9, speed=60, symbols=2, history_minutes=30, epoch_ns={epoch_ns}, ports={wanted})"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
         try:

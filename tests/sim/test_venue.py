@@ -6,6 +6,7 @@ import pytest
 from heliograph.clock import NS_PER_S, ManualClock
 from heliograph.errors import ConfigError
 from heliograph.sim import Fault, FaultKind, SimulatedVenue
+from heliograph.sim.authority import Authority
 from heliograph.sim.layouts import played
 from heliograph.sim.venue import clock_since
 
@@ -51,9 +52,23 @@ async def test_markets_of_one_origin_share_its_port_and_its_faults() -> None:
             async with http.get(url + "/api/v5/public/time") as answer:
                 statuses.append(answer.status)
         assert statuses == [503, 200]
-        port = sim.listeners["spot"].port
+        port = sim.listeners["spot"].doors.port
     async with SimulatedVenue("okx", symbols=1, ports={"futures": port}) as sim:
         assert sim.endpoints["spot"]["socket_url"] == f"ws://127.0.0.1:{port}"
+
+
+async def test_a_venue_with_an_authority_is_reached_over_tls_too() -> None:
+    authority = Authority()
+    async with SimulatedVenue("okx", symbols=1, authority=authority) as sim, aiohttp.ClientSession() as http:
+        where = sim.tls_endpoints["swap"]
+        tls = authority.client_context()
+        async with http.get(where["rest_url"] + "/api/v5/public/time", ssl=tls) as answer:
+            assert (await answer.json())["code"] == "0"
+        async with http.ws_connect(where["socket_url"] + "/ws/v5/public", ssl=tls) as ws:
+            await ws.send_str('{"op":"subscribe","args":[{"channel":"books5","instId":"BTC-USDT-SWAP"}]}')
+            assert (await ws.receive_json(timeout=10))["event"] == "subscribe"
+            assert (await ws.receive_json(timeout=10))["data"]
+    assert SimulatedVenue("okx", symbols=1).tls_endpoints == {}
 
 
 def test_one_seed_gives_two_venues_the_same_coins() -> None:

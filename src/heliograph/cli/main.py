@@ -152,26 +152,17 @@ def simulate(
     history_minutes: Annotated[int, typer.Option(help="Minutes of trading before the epoch.", min=1)] = 360,
     faults_per_minute: Annotated[float, typer.Option(help="How much goes wrong by itself.", min=0)] = 0.0,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    spot_port: Annotated[int, typer.Option(help="Port of the spot market (of all of OKX); 0: a free one.")] = 0,
-    usdm_port: Annotated[int, typer.Option(help="Port of USD-M futures; 0: a free one.")] = 0,
-    coinm_port: Annotated[int, typer.Option(help="Port of COIN-M futures; 0: a free one.")] = 0,
+    port: Annotated[
+        list[str] | None, typer.Option("--port", help="A market's port, such as spot=9443; may be repeated.")
+    ] = None,
+    tls: Annotated[
+        Path | None, typer.Option("--tls", help="Serve TLS too, and write the certificate to be trusted here.")
+    ] = None,
 ) -> None:
     """Run a simulated venue; its endpoints are one line of JSON on stdout."""
     from heliograph.cli.simulate import simulate as run
 
-    run(
-        venue,
-        seed,
-        speed,
-        symbols,
-        epoch_ns,
-        history_minutes,
-        faults_per_minute,
-        host,
-        spot_port,
-        usdm_port,
-        coinm_port,
-    )
+    run(venue, seed, speed, symbols, epoch_ns, history_minutes, faults_per_minute, host, port or (), tls)
 
 
 @app.command()

@@ -3,9 +3,13 @@
 import asyncio
 import json
 import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from heliograph.errors import ConfigError
 from heliograph.sim import SimulatedVenue
+from heliograph.sim.authority import Authority
+from heliograph.sim.layouts import layout_of
 
 
 def simulate(
@@ -17,14 +21,13 @@ def simulate(
     history_minutes: int = 360,
     faults_per_minute: float = 0.0,
     host: str = "127.0.0.1",
-    spot_port: int = 0,
-    usdm_port: int = 0,
-    coinm_port: int = 0,
+    ports: Sequence[str] = (),
+    authority_file: Path | None = None,
 ) -> None:
     """Serve a simulated venue until SIGINT or SIGTERM; its endpoints are one line of JSON on stdout.
 
     Args:
-        venue: which venue; binance or okx.
+        venue: which venue; see `heliograph.sim.layouts.played`.
         seed: the same seed, epoch and speed make the same world.
         speed: simulated seconds a real second.
         symbols: how many coins each market lists; BTC and ETH come first.
@@ -32,20 +35,38 @@ def simulate(
         history_minutes: how far before the epoch trading began.
         faults_per_minute: how much goes wrong by itself.
         host: the address to listen on.
-        spot_port: the port of the spot market, 0 for a free one; at OKX, the port of all markets.
-        usdm_port: the port of USD-M futures, 0 for a free one.
-        coinm_port: the port of COIN-M futures, 0 for a free one.
+        ports: `market=number` each; markets that are left out get a free port, or that of the origin they share.
+        authority_file: where to write the certificate of an authority of the simulator's own; with it, every origin
+            has a port for TLS beside the plain one.
 
     Raises:
         ConfigError: an argument is not one that can be simulated.
 
     """
-    ports = {"spot": spot_port, "usdm": usdm_port, "coinm": coinm_port}
-    for name, port in ports.items():
-        if not 0 <= port <= 65_535:
-            raise ConfigError(f"the {name} port cannot be {port}", ("0 to 65535",))
-    sim = SimulatedVenue(venue, seed, speed, symbols, epoch_ns, ports, host, history_minutes, faults_per_minute)
+    numbers = _numbers(ports, layout_of(venue).listers)
+    authority = None
+    if authority_file is not None:
+        authority = Authority()
+        try:
+            authority.write(authority_file)
+        except OSError as e:
+            raise ConfigError(f"cannot write {authority_file}: {e.strerror or e}") from e
+    sim = SimulatedVenue(
+        venue, seed, speed, symbols, epoch_ns, numbers, host, history_minutes, faults_per_minute, authority=authority
+    )
     asyncio.run(_serve(sim))
+
+
+def _numbers(ports: Sequence[str], markets: Iterable[str]) -> dict[str, int]:
+    numbers = {}
+    accepted = tuple(f"{market}=0 to 65535" for market in markets)
+    for text in ports:
+        market, _, number = text.partition("=")
+        known = any(form.startswith(f"{market}=") for form in accepted)
+        if not (known and number.isascii() and number.isdecimal() and int(number) <= 65_535):
+            raise ConfigError(f"not a market's port: {text[:100]}", accepted)
+        numbers[market] = int(number)
+    return numbers
 
 
 async def _serve(sim: SimulatedVenue) -> None:
@@ -54,6 +75,9 @@ async def _serve(sim: SimulatedVenue) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with sim:
-        about = {"venue": sim.venue, "seed": sim.seed, "speed": sim.speed, "epoch_ns": sim.epoch_ns}
-        print(json.dumps({**about, "endpoints": sim.endpoints}), flush=True)
+        about: dict[str, object] = {"venue": sim.venue, "seed": sim.seed, "speed": sim.speed, "epoch_ns": sim.epoch_ns}
+        where: dict[str, object] = {"endpoints": sim.endpoints}
+        if sim.tls_endpoints:
+            where["tls_endpoints"] = sim.tls_endpoints
+        print(json.dumps(about | where), flush=True)
         await stop.wait()

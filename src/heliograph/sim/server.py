@@ -2,68 +2,28 @@
 
 import asyncio
 import contextlib
-import socket
+import ssl
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Self
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from heliograph.clock import Clock
-from heliograph.errors import ConfigError
 from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
+from heliograph.sim.budget import Budget
+from heliograph.sim.doors import Doors
 from heliograph.sim.faults import Fault, FaultKind, Faults
 from heliograph.sim.ledger import Ledger
 from heliograph.sim.publisher import Client, Publisher
-from heliograph.venues.dialect import Answer, Ask, Dialect, Rest
+from heliograph.venues.dialect import Ask, Dialect, Rest
 from heliograph.venues.scene import Bar, Listing
 
 TICK_S: Final = 0.05
 """Real time between two rounds of publishing: what bounds the frames a second, however fast the world goes."""
-
-BAN_AFTER: Final = 20
-"""How many answers of 429 in one minute may be ignored before the address is banned."""
-
-BAN_S: Final = 120
-
-
-class Budget:
-    """What one address has used of each of the origin's quotas, in real time."""
-
-    def __init__(self, rest: Rest) -> None:
-        self._rest = rest
-        self.used: Counter[str] = Counter()
-        """The weight used in the present window, by the quota's name."""
-        self._windows: dict[str, int] = {}
-        self._refused = 0
-        self._banned_until_s = 0.0
-
-    def refusal(self, ask: Ask, now_s: float) -> Answer | None:
-        """Return the refusal that a request deserves before it is looked at, if any."""
-        quota = self._rest.quota(ask)
-        window = int(now_s // quota.window_s)
-        if window != self._windows.get(quota.name):
-            self._windows[quota.name], self.used[quota.name], self._refused = window, 0, 0
-        wait_s = int(quota.window_s - now_s % quota.window_s) + 1
-        if now_s < self._banned_until_s:
-            until_ms = int(self._banned_until_s * 1000)
-            return self._rest.banned(until_ms=until_ms, wait_s=int(self._banned_until_s - now_s) + 1)
-        if self.used[quota.name] < quota.weight_max:
-            return None
-        self._refused += 1
-        if self._rest.bans and self._refused > BAN_AFTER:
-            self._banned_until_s = now_s + BAN_S
-        return self._rest.too_much(ask, wait_s=wait_s)
-
-    def spend(self, ask: Ask, weight: int, now_s: float) -> Mapping[str, str]:
-        """Count a request, and return the headers that tell what its quota has used by then."""
-        quota = self._rest.quota(ask)
-        self.used[quota.name] += weight
-        reset_ms = (int(now_s // quota.window_s) + 1) * quota.window_s * 1000
-        return self._rest.headers(quota, self.used[quota.name], reset_ms)
 
 
 class Listener:
@@ -77,6 +37,7 @@ class Listener:
         host: the address to listen on.
         port: the port, 0 for a free one.
         about: what `/sim/state` tells of the world.
+        tls: what encrypted connections are served with, on a port of their own; None: there are none.
 
     """
 
@@ -89,6 +50,7 @@ class Listener:
         host: str,
         port: int,
         about: dict[str, object],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.faults = Faults()
         self.publisher = Publisher(dialect, clock, ledger, self.faults)
@@ -96,16 +58,14 @@ class Listener:
         """REST answers by HTTP status."""
         self.budget = Budget(rest)
         self.connects = 0
-        self.port = port
         self._dialect = dialect
         self._rest = rest
         self._clock = clock
         self._ledger = ledger
-        self._host = host
+        self.doors = Doors(host, port, tls)
         self._about = about
         self._connected_s: deque[float] = deque()
         self._runner: web.ServerRunner | None = None
-        self._site: web.SockSite | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self.failure: BaseException | None = None
         """What ended one of its own tasks, if anything did."""
@@ -115,7 +75,7 @@ class Listener:
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
         try:
-            await self._listen()
+            await self.doors.open(self._runner)
         except BaseException:
             await self._runner.cleanup()
             raise
@@ -138,9 +98,8 @@ class Listener:
             for client in list(self.publisher.clients):
                 if not fault.match or any(fault.match in name for name in client.session.streams):
                     client.cut()
-        elif fault.kind is FaultKind.REFUSE and self._site is not None:
-            await self._site.stop()
-            self._site = None
+        elif fault.kind is FaultKind.REFUSE and not self.doors.closed:
+            await self.doors.close()
             self._spawn(self._listen_after(fault.duration_s))
         elif fault.kind is FaultKind.SHUTDOWN:
             self.publisher.announce()
@@ -166,22 +125,10 @@ class Listener:
             "frames_sent": dict(sent),
         }
 
-    async def _listen(self) -> None:
-        assert self._runner is not None  # It is made on entering.
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((self._host, self.port))
-        except OSError as e:
-            sock.close()
-            raise ConfigError(f"cannot listen on {self._host}:{self.port}: {e.strerror or e}") from e
-        self.port = sock.getsockname()[1]
-        self._site = web.SockSite(self._runner, sock, backlog=512)
-        await self._site.start()
-
     async def _listen_after(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        await self._listen()
+        assert self._runner is not None  # It is made on entering, and only who has entered can be refused.
+        await self.doors.open(self._runner)
 
     async def _close_after(self, clients: list[Client], delay_s: float) -> None:
         await asyncio.sleep(delay_s)

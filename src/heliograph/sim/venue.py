@@ -8,6 +8,7 @@ from typing import Self
 
 from heliograph.clock import Clock, ScaledClock
 from heliograph.errors import ConfigError
+from heliograph.sim.authority import LOOPBACK, Authority
 from heliograph.sim.faults import Fault, FaultKind, random_faults
 from heliograph.sim.layouts import layout_of
 from heliograph.sim.ledger import Ledger
@@ -47,6 +48,7 @@ class SimulatedVenue:
         history_minutes: how far before the epoch trading began.
         faults_per_minute: how much goes wrong by itself, in real time, from the seed.
         clock: simulated time, in place of that which epoch and speed make.
+        authority: who vouches for it; with one, every origin has a port for TLS beside the plain one.
 
     Raises:
         ConfigError: there is no such venue, or an argument is not one that can be simulated.
@@ -65,6 +67,7 @@ class SimulatedVenue:
         history_minutes: int = HISTORY_MINUTES,
         faults_per_minute: float = 0.0,
         clock: Clock | None = None,
+        authority: Authority | None = None,
     ) -> None:
         self._layout = layout = layout_of(venue)
         self.venue = venue
@@ -77,11 +80,12 @@ class SimulatedVenue:
         self.listeners: dict[str, Listener] = {}
         self._host = host
         self._faults_per_minute = faults_per_minute
+        tls = None if authority is None else authority.server_context(host, *LOOPBACK)
         about: dict[str, object] = {"venue": venue, "seed": seed, "speed": speed, "epoch_ns": self.epoch_ns}
         self._origins: list[Listener] = []
         for dialect, rest in layout.origins(self.world.markets):
             port = next((number for market in dialect.markets if (number := (ports or {}).get(market, 0))), 0)
-            listener = Listener(dialect, rest, self.clock, self.ledger, host, port, about)
+            listener = Listener(dialect, rest, self.clock, self.ledger, host, port, about, tls)
             self._origins.append(listener)
             self.listeners |= dict.fromkeys(dialect.markets, listener)
         self._stack = AsyncExitStack()
@@ -107,10 +111,22 @@ class SimulatedVenue:
         """Where each market listens: `socket_url` and `rest_url`, without a path."""
         return {
             market: {
-                "socket_url": f"ws://{self._host}:{listener.port}",
-                "rest_url": f"http://{self._host}:{listener.port}",
+                "socket_url": f"ws://{self._host}:{listener.doors.port}",
+                "rest_url": f"http://{self._host}:{listener.doors.port}",
             }
             for market, listener in self.listeners.items()
+        }
+
+    @property
+    def tls_endpoints(self) -> dict[str, dict[str, str]]:
+        """Where each market listens for encrypted connections, as `endpoints`; empty without an authority."""
+        return {
+            market: {
+                "socket_url": f"wss://{self._host}:{listener.doors.tls_port}",
+                "rest_url": f"https://{self._host}:{listener.doors.tls_port}",
+            }
+            for market, listener in self.listeners.items()
+            if listener.doors.tls_port
         }
 
     async def fault(self, fault: Fault | FaultKind | str) -> None:
