@@ -7,6 +7,7 @@ from typing import NewType
 import msgspec
 
 from heliograph.clock import iso_ms
+from heliograph.model.pair import pair_of
 
 VenueId = NewType("VenueId", str)
 MarketId = NewType("MarketId", str)
@@ -62,8 +63,8 @@ class Instrument(msgspec.Struct, frozen=True):
 
     @property
     def pair(self) -> str:
-        """The symbol that streams carry: upper case, without separators."""
-        return "".join(c for c in self.venue_symbol.upper() if c.isalnum())
+        """The symbol that streams carry: upper case, without separators, wherever that says which instrument it is."""
+        return pair_of(self.venue_symbol)
 
     @property
     def symbol(self) -> str:
