@@ -44,7 +44,7 @@ def test_okx_is_one_origin_for_all_its_markets() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        assert (told["venue"], set(told["endpoints"])) == ("okx", {"spot", "swap", "futures"})
+        assert (told["venue"], set(told["endpoints"])) == ("okx", {"spot", "swap", "futures", "option"})
         assert len({urls["rest_url"] for urls in told["endpoints"].values()}) == 1
         process.terminate()
         assert process.wait(timeout=10) == 0

@@ -184,7 +184,7 @@ async def test_state_tells_of_all_markets_of_the_origin(sim: SimulatedVenue, htt
     await talk.data()
     async with http.get(sim.endpoints["futures"]["rest_url"] + "/sim/state") as answer:
         state = await answer.json()
-    assert (state["venue"], state["markets"]) == ("okx", ["spot", "swap", "futures"])
+    assert (state["venue"], state["markets"]) == ("okx", ["spot", "swap", "futures", "option"])
     assert {"BTC-USDT", SWAP, "BTC-USD-SWAP"} < set(state["symbols"])
     assert state["streams"] == [f"trades:{SWAP}"]
     assert state["frames_sent"]["trades"] >= 1

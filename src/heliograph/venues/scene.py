@@ -34,8 +34,8 @@ class Listing(msgspec.Struct, frozen=True):
 
     @property
     def inverse(self) -> bool:
-        """Whether profit is paid in the base asset."""
-        return self.settle is not None and self.settle == self.base
+        """Whether profit is paid in the base asset while a contract is worth an amount of quote; no option is."""
+        return self.settle is not None and self.settle == self.base and self.kind is not Kind.OPTION
 
     def volumes(self, bar: "Bar") -> tuple[Decimal, Decimal, Decimal | None]:
         """Return what a bar has traded in base, in quote, and in contracts, if there are any."""

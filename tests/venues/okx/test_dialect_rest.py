@@ -155,7 +155,7 @@ def test_instruments_say_what_a_contract_is_worth() -> None:
     assert (spot["instId"], spot["baseCcy"], spot["quoteCcy"], spot["ctVal"]) == ("BTC-USDT", "BTC", "USDT", "")
     futures = ask("public/instruments", instType="FUTURES", instFamily="BTC-USD")
     assert [(future["instId"][:8], int(future["expTime"]) > LIVE_MS) for future in futures] == [("BTC-USD-", True)]
-    assert ask("public/instruments", instType="OPTION", instFamily="BTC-USD") == []
+    assert ask("public/instruments", instType="OPTION", instFamily="ETH-USD") == []
     assert ask("public/instruments", instType="SPOT", instId="ETH-USDT")[0]["instId"] == "ETH-USDT"
 
 
@@ -195,3 +195,14 @@ def test_refusals_and_trouble_have_the_documented_codes() -> None:
 )
 def test_no_query_makes_it_raise(path: str, query: dict[str, str]) -> None:
     REST.answer(Ask(f"/api/v5/{path}", {"instId": "BTC-USDT"} | query), NOW_NS)
+
+
+def test_options_are_listed_for_one_underlying_only() -> None:
+    answer = REST.answer(Ask("/api/v5/public/instruments", {"instType": "OPTION"}), NOW_NS)
+    assert json.loads(answer.body)["code"] == "50014"
+    query = {"instType": "OPTION", "instFamily": "BTC-USD"}
+    rows = json.loads(REST.answer(Ask("/api/v5/public/instruments", query), NOW_NS).body)["data"]
+    assert [(row["optType"], row["stk"], row["ctType"], row["ctVal"]) for row in rows] == [
+        ("C", "64000", "", "0.01"),
+        ("P", "64000", "", "0.01"),
+    ]

@@ -202,6 +202,8 @@ class Rest:
 
     def _instruments(self, query: Query, _now_ns: int) -> list[object]:
         wanted = query.get("instId") or None
+        if query.get("instType") == "OPTION" and not query.get("instFamily"):
+            raise _no("50014", "Parameter instFamily can not be empty.")
         return [_described(listing) for listing in self._listed(query) if wanted in (None, listing.symbol)]
 
     def _listed(self, query: Query) -> list[Listing]:
@@ -223,6 +225,8 @@ def _described(listing: Listing) -> dict[str, object]:
     spot = listing.kind is Kind.SPOT
     most = "9999999999" if spot else "100000000"
     face = listing.contract_size
+    # A symbol of an option ends with its strike and its right.
+    *_, strike, right = listing.symbol.split("-") if listing.kind is Kind.OPTION else ("", "")
     return {
         "alias": "quarter" if listing.kind is Kind.FUTURE else "",
         "auctionEndTime": "",
@@ -230,12 +234,12 @@ def _described(listing: Listing) -> dict[str, object]:
         "category": "1",
         "contTdSwTime": "",
         "ctMult": "" if face is None else "1",
-        "ctType": "" if face is None else "inverse" if listing.inverse else "linear",
+        "ctType": "" if face is None or right else "inverse" if listing.inverse else "linear",
         "ctVal": "" if face is None else f"{face:f}",
         "ctValCcy": "" if face is None else listing.quote if listing.inverse else listing.base,
         "expTime": "" if listing.expiry_ns is None else str(listing.expiry_ns // NS_PER_MS),
         "futureSettlement": False,
-        "groupId": "1" if spot or listing.inverse else "2",
+        "groupId": "1" if spot or right or listing.inverse else "2",
         "instCategory": "1",
         "instFamily": "" if spot else listing.pair,
         "instId": listing.symbol,
@@ -254,13 +258,13 @@ def _described(listing: Listing) -> dict[str, object]:
         "maxTwapSz": most,
         "minSz": f"{listing.lot_size:f}",
         "openType": "",
-        "optType": "",
+        "optType": right,
         "preMktSwTime": "",
         "quoteCcy": listing.quote if spot else "",
         "ruleType": "normal",
         "settleCcy": listing.settle or "",
         "state": "live",
-        "stk": "",
+        "stk": strike,
         "tickSz": f"{listing.tick_size:f}",
         "tradeQuoteCcyList": [listing.quote] if spot else [],
         "uly": "" if spot else listing.pair,

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
 from heliograph.model.instrument import Kind, MarketId
 from heliograph.venues.dialect import Dialect, Layout, Rest
 from heliograph.venues.okx import dialect, dialect_rest
@@ -17,6 +19,10 @@ _OKX_SIZES: Final = {
     }.items()
 }  # fmt: skip
 """What OKX's linear contracts are worth, in the coin; 1 where it is not said."""
+
+
+_PREMIUM: Final = Decimal("0.0525")
+"""What an option at the money costs, in the coin."""
 
 
 def spot(coins: int, listed_ns: int) -> list[Rules]:
@@ -48,6 +54,21 @@ def futures(_coins: int, listed_ns: int) -> list[Rules]:
     return [_okx_contract(coin, steps[-1], quote, Kind.FUTURE, listed_ns, expiry_ns) for quote in ("USDT", "USD")]
 
 
+def option(_coins: int, listed_ns: int) -> list[Rules]:
+    """Return a call and a put of the first coin, of one expiry, priced and settled in the coin."""
+    coin, _ = coin_of(0)
+    expiry_ns = last_friday_ns(listed_ns)
+    premium = msgspec.structs.replace(coin, price=_PREMIUM, tenths_per_minute=60)
+    rules = []
+    for right in "CP":
+        symbol = f"{coin.name}-USD-{yymmdd(expiry_ns)}-{coin.price:f}-{right}"
+        tick, lot, size = Decimal("0.0001"), Decimal(1), Decimal("0.01")
+        pair = f"{coin.name}-USD"
+        listing = Listing(symbol, pair, coin.name, "USD", coin.name, Kind.OPTION, listed_ns, expiry_ns, tick, lot, size)
+        rules.append(Rules(listing, premium, 40))
+    return rules
+
+
 def _okx_contract(coin: Coin, tick: Decimal, quote: str, kind: Kind, listed_ns: int, expiry_ns: int | None) -> Rules:
     pair = f"{coin.name}-{quote}"
     symbol = f"{pair}-SWAP" if expiry_ns is None else f"{pair}-{yymmdd(expiry_ns)}"
@@ -68,5 +89,7 @@ def origins(scenes: Mapping[MarketId, Scene]) -> Iterator[tuple[Dialect[Any], Re
 
 
 LAYOUT: Final = Layout(
-    {MarketId("spot"): spot, MarketId("swap"): swap, MarketId("futures"): futures}, origins, lossy="books"
+    {MarketId("spot"): spot, MarketId("swap"): swap, MarketId("futures"): futures, MarketId("option"): option},
+    origins,
+    lossy="books",
 )
