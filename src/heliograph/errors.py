@@ -16,11 +16,11 @@ Errors hold facts as attributes and build their message from them.
 
 from typing import Literal
 
-UnreachableKind = Literal["refused", "timeout", "tls", "http_status", "protocol"]
+UnreachableKind = Literal["refused", "timeout", "tls", "http_status", "limited", "protocol"]
 """Why a venue could not be reached, as a closed set that metrics can use for a label.
 
-`refused` is no connection at all (no such host, refused, reset), `http_status` an answer that is not a success, and
-`protocol` an end or an answer that HTTP or WebSocket do not allow.
+`refused` is no connection at all (no such host, refused, reset), `http_status` an answer that is not a success,
+`limited` one that says that we asked too often, and `protocol` an end or an answer that HTTP or WebSocket do not allow.
 """
 
 
@@ -69,16 +69,24 @@ class VenueUnreachable(HeliographError):
         reason: what happened.
         retry_after_s: how long the venue asked to be left alone, in seconds, if it said so.
         kind: what sort of failure it was.
+        status: HTTP's, where there was an answer.
 
     """
 
     def __init__(
-        self, venue: str, reason: str, retry_after_s: float | None = None, *, kind: UnreachableKind = "protocol"
+        self,
+        venue: str,
+        reason: str,
+        retry_after_s: float | None = None,
+        *,
+        kind: UnreachableKind = "protocol",
+        status: int | None = None,
     ) -> None:
         self.venue = venue
         self.reason = reason
         self.retry_after_s = retry_after_s
         self.kind = kind
+        self.status = status
         wait = "" if retry_after_s is None else f", asks for {retry_after_s:g} s of silence"
         super().__init__(f"{venue} did not answer: {reason}{wait}")
 

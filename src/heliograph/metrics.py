@@ -58,6 +58,7 @@ class FeedMetrics:
         self.conflated = 0
         self.frames_refused = 0
         self.venue_errors = 0
+        self.limited = 0
         self.book_resyncs = 0
         self.streams_stale = 0
         self.last_message_ns: int | None = None
@@ -70,11 +71,23 @@ class FeedMetrics:
         self.latency_sum_s += latency_s * count
 
 
+class WorkerMetrics:
+    """How a feed worker shares the markets with others."""
+
+    def __init__(self) -> None:
+        self.workers = 0
+        """Workers that are up, this one included, as it last saw."""
+        self.shards: dict[tuple[str, str], int] = {}  # that are this worker's, by market
+        self.moves: Counter[str] = Counter({"taken": 0, "given_back": 0, "lost": 0})
+
+
 class FeedCollector(Collector):
     """Renders every registered feed's counters at scrape time."""
 
     def __init__(self) -> None:
         self._feeds: list[FeedMetrics] = []
+        self.worker: WorkerMetrics | None = None
+        """Set where this process shares the markets with others."""
 
     def add(self, feed: FeedMetrics) -> None:
         """Include a feed's counters from now on."""
@@ -130,6 +143,9 @@ class FeedCollector(Collector):
         for name, attribute, what in _OWN_GAUGES:
             yield self._plain(GaugeMetricFamily(f"heliograph_{name}", what, labels=_LABELS), attribute)
 
+        if self.worker is not None:
+            yield from _worker_families(self.worker)
+
     def _plain(self, family: Family, attribute: str) -> Family:
         for feed in self._feeds:
             family.add_metric([feed.exchange, feed.contract_type], getattr(feed, attribute))
@@ -156,8 +172,20 @@ _OWN_COUNTERS = (
     ("conflated", "conflated", "Updates replaced by a newer one before delivery."),
     ("frames_refused", "frames_refused", "Frames that are not what the venue documents."),
     ("venue_errors", "venue_errors", "Refusals by the venue."),
+    ("rate_limited", "limited", "Refusals for having asked too often, waited out."),
     ("book_resyncs", "book_resyncs", "Order books built again from a snapshot."),
 )
+
+
+def _worker_families(worker: WorkerMetrics) -> Iterator[Metric]:
+    yield GaugeMetricFamily("heliograph_feed_workers", "Feed workers that are up.", worker.workers)
+    shards = GaugeMetricFamily("heliograph_feed_shards", "Shards that are this worker's.", labels=_LABELS)
+    for market, count in worker.shards.items():
+        shards.add_metric([*market], count)
+    moves = CounterMetricFamily("heliograph_feed_shard_moves", "Shards that changed hands.", labels=["outcome"])
+    for outcome, count in worker.moves.items():
+        moves.add_metric([outcome], count)
+    yield from (shards, moves)
 
 
 def _histogram(feed: FeedMetrics) -> tuple[list[tuple[str, float]], float]:

@@ -10,11 +10,21 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from heliograph.clock import NS_PER_MS, ManualClock
 from heliograph.connect.limits import loop_clock_ns
 from heliograph.connect.rest import Client, Settings
 from heliograph.errors import VenueRejected, VenueUnreachable
-from heliograph.model.instrument import SPOT, VenueId
-from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, VenueError
+from heliograph.model.instrument import SPOT, MarketId, VenueId
+from heliograph.venues.contract import (
+    BudgetHeaders,
+    InstrumentPage,
+    Limits,
+    Market,
+    Rate,
+    Refusal,
+    Request,
+    VenueError,
+)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -41,8 +51,17 @@ def market(port: int, weight_max: int = 6000) -> Market:
             weight_header="X-Weight",
         ),
         "parse_error": lambda status, body: VenueError(code=str(status), reason=body.decode()),
+        "headers": {},
+        "is_refusal": None,
+        "next_instruments": None,
     }
     return Market(**dict.fromkeys(Market.__struct_fields__, unused) | used)
+
+
+def limited(venue: Market, market: str = "spot", **limits: object) -> Market:
+    """The same with other limits, and perhaps another name."""
+    changed = msgspec.structs.replace(venue.limits, **limits)
+    return msgspec.structs.replace(venue, market=MarketId(market), limits=changed)
 
 
 def request(weight: int = 1, query: tuple[tuple[str, str], ...] = ()) -> Request:
@@ -187,6 +206,134 @@ async def test_a_venue_that_comes_back_is_read() -> None:
     async with serving(answers(500, 200)) as (venue, desk), client() as rest:
         assert await rest.fetch(venue, request()) == b"body"
     assert len(desk.asked) == 2
+
+
+@pytest.mark.parametrize("weight", [1, 7])
+async def test_an_endpoint_with_a_budget_of_its_own_does_not_spend_the_pools(weight: int) -> None:
+    """By count, as OKX has it, and shared by the markets of a venue, which ask the same path."""
+    async with serving(answers(200)) as (venue, desk), client() as rest:
+        own = limited(venue, endpoints={"/api": Rate(2, 0.2)})
+        other = msgspec.structs.replace(own, market=MarketId("other"))
+        started_ns = loop_clock_ns()
+        for asked in (own, other, own):
+            await rest.get(asked, request(weight))
+        assert loop_clock_ns() - started_ns >= 200_000_000, "the third waited for the first to be a window old"
+        assert rest.weight(own).used(loop_clock_ns()) == 0
+        await rest.get(own, Request("/elsewhere", (), weight, InstrumentPage(SPOT)))
+        assert rest.weight(own).used(loop_clock_ns()) == weight
+    assert len(desk.asked) == 4
+
+
+async def test_markets_of_one_pool_share_its_weight_and_others_have_their_own() -> None:
+    async with serving(answers(200)) as (venue, _), client() as rest:
+        usdm, coinm = (limited(venue, name, weight_pool="futures") for name in ("usdm", "coinm"))
+        await rest.get(usdm, request(30))
+        await rest.get(coinm, request(12))
+        assert rest.weight(usdm) is rest.weight(coinm)
+        assert rest.weight(usdm).used(loop_clock_ns()) == 42
+        assert rest.weight(venue).used(loop_clock_ns()) == 0
+
+
+async def test_every_request_carries_the_markets_headers() -> None:
+    async def echo(asked: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response([asked.headers.get("X-Size"), asked.headers.get("Content-Type")])
+
+    async with serving(echo) as (venue, _), client() as rest:
+        venue = msgspec.structs.replace(venue, headers={"X-Size": "1"})
+        assert json.loads(await rest.get(venue, request())) == ["1", None]
+        posted = Request("/info", (), 1, InstrumentPage(SPOT), b"{}")
+        assert json.loads(await rest.get(venue, posted)) == ["1", "application/json"]
+
+
+async def test_a_limit_is_waited_out_however_often_it_is_met_and_counted() -> None:
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=statuses.pop(0), body=b"body")
+
+    statuses = [429, 429, 429, 429, 500, 429, 200]
+    async with serving(answer) as (venue, desk), client(attempts_max=2) as rest:
+        venue = limited(venue, weight_window_s=0.02)
+        assert await rest.fetch(venue, request()) == b"body"
+        assert len(desk.asked) == 7
+        assert rest.pools.limited == {("venue", "spot"): 5}
+
+
+async def test_a_limit_is_waited_out_within_a_bound() -> None:
+    async with serving(answers(429)) as (venue, desk), client(retry_after_s_max=0.35) as rest:
+        with pytest.raises(VenueUnreachable) as caught:
+            await rest.fetch(limited(venue, weight_window_s=0.1), request())
+    assert (caught.value.kind, caught.value.status) == ("limited", 429)
+    assert len(desk.asked) == 4, "three waits of 0.1 s fit"
+
+
+async def test_a_ban_longer_than_our_patience_is_told_without_asking_again() -> None:
+    """M13: Bybit's lasts ten minutes, and its status is 403, which elsewhere means something else."""
+    ban = Refusal(status=403, words="access too frequent", wait_s=600)
+    async with serving(answers(403, body=b"Access too frequent.")) as (venue, desk), client() as rest:
+        venue = limited(venue, refusals=(ban,))
+        for _ in range(3):
+            with pytest.raises(VenueUnreachable) as caught:
+                await rest.fetch(venue, request())
+            assert caught.value.kind == "limited"
+            assert 590 < (caught.value.retry_after_s or 0) <= 600
+    assert len(desk.asked) == 1
+
+
+async def test_a_status_that_is_a_refusal_only_with_its_words_is_else_a_clear_no() -> None:
+    ban = Refusal(status=403, words="access too frequent", wait_s=600)
+    async with serving(answers(403, body=b"your country")) as (venue, _), client() as rest:
+        with pytest.raises(VenueRejected):
+            await rest.fetch(limited(venue, refusals=(ban,)), request())
+
+
+async def test_t20_a_refusal_with_status_200_is_a_no_a_wait_or_another_attempt() -> None:
+    """Bybit's and OKX's way: the code in the body says which."""
+    codes = ["busy", "slow", "no"]
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=codes.pop(0).encode())
+
+    async with serving(answer) as (venue, desk), client() as rest:
+        venue = limited(venue, refusals=(Refusal(code="slow", wait_s=0.05),), passing_codes=frozenset({"busy"}))
+        venue = msgspec.structs.replace(
+            venue,
+            is_refusal=lambda body: body != b"fine",
+            parse_error=lambda _, body: VenueError(body.decode(), "words"),
+        )
+        with pytest.raises(VenueRejected) as caught:
+            await rest.fetch(venue, request())
+        assert caught.value.code == "no"
+        assert len(desk.asked) == 3
+        assert rest.pools.limited.total() == 1
+        codes.append("fine")
+        assert await rest.fetch(venue, request()) == b"fine"
+
+
+async def test_what_the_venue_says_is_left_is_believed_where_it_counts_what_we_count() -> None:
+    told = {"X-Left": "3", "X-Limit": "6000"}
+    names = BudgetHeaders(left="X-Left", limit="X-Limit")
+    async with serving(answers(200, headers=told)) as (venue, _), client() as rest:
+        venue = limited(venue, headers=names)
+        await rest.get(venue, request(10))
+        assert rest.weight(venue).used(loop_clock_ns()) == 5997
+    async with serving(answers(200, headers=told | {"X-Limit": "10"})) as (venue, _), client() as rest:
+        venue = limited(venue, headers=names)
+        await rest.get(venue, request(10))
+        assert rest.weight(venue).used(loop_clock_ns()) == 10, "another budget than ours"
+
+
+async def test_when_nothing_is_left_nobody_asks_until_the_venue_says() -> None:
+    clock = ManualClock(5_000 * NS_PER_MS)
+    told = {"X-Left": "0", "X-Reset": "5200"}
+    names = BudgetHeaders(left="X-Left", reset="X-Reset", reset_unit_s=0.001)
+    async with (
+        serving(answers(200, headers=told)) as (venue, _),
+        Client(Settings(), random.Random(1), clock=clock) as rest,
+    ):
+        venue = limited(venue, headers=names)
+        await rest.get(venue, request())
+        started_ns = loop_clock_ns()
+        await rest.get(venue, request())
+        assert loop_clock_ns() - started_ns >= 190_000_000
 
 
 @pytest.mark.parametrize("status", [418, 429])

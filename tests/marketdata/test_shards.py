@@ -1,13 +1,24 @@
 import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import msgspec
 import pytest
+from aiohttp import web
 
+from heliograph.clock import SystemClock
+from heliograph.connect import rest
+from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.settings import FeedSettings
+from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
 from heliograph.model.market import Channel, Source
 from heliograph.sim import Fault, FaultKind
-from heliograph.venues.contract import Subscription
-from tests.marketdata.field import QUICK, LeapingClock, eventually, field
+from heliograph.venues.contract import TOO_MANY_REQUESTS, Market, Refusal, Subscription
+from tests.marketdata.doorman import Doorman, behind, keeping
+from tests.marketdata.field import QUICK, Collector, LeapingClock, eventually, field
 
 
 async def test_m7_t10_after_a_lost_connection_every_bar_is_there_once_and_in_order() -> None:
@@ -104,6 +115,128 @@ async def test_t28_all_connects_share_one_budget() -> None:
         await here.sink.until(lambda: here.metrics.active_connections == 5)
         assert asyncio.get_running_loop().time() - started_s >= 2.0
         assert here.sim.listeners["spot"].connects == 5
+
+
+STORM = msgspec.structs.replace(
+    QUICK, symbols_per_socket_max=1, breaker_failures_max=1000, overlap_s_max=0.05, inactivity_s=60, stable_s=0.01
+)
+
+
+@asynccontextmanager
+async def feeds(*markets: Market, settings: FeedSettings = STORM, sockets: int = 4) -> AsyncIterator[list[MarketFeed]]:
+    """Feeds of some markets that share a client, each with so many sockets."""
+    async with rest.Client(rest.Settings(timeout_s=2.0), random.Random(1)) as client:
+        made = [
+            MarketFeed(
+                market, settings, Collector(), FeedMetrics(market.venue, market.market), SystemClock(), client, seed=n
+            )
+            for n, market in enumerate(markets)
+        ]
+        for feed in made:
+            suffix = "USD_PERP" if feed.market.market == "coinm" else "USDT"
+            feed.add(
+                [
+                    Subscription(Channel.TRADES, feed.market.instrument(f"{coin}{suffix}"))
+                    for coin in ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOT", "LTC", "TRX", "EOS")[:sockets]
+                ]
+            )
+        running = [asyncio.create_task(feed.run()) for feed in made]
+        try:
+            yield made
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_t28_first_connects_reconnects_and_moves_of_all_markets_keep_one_budget() -> None:
+    """Counted at the door, in any window: two markets that share a pool, cut off again and again, and told to move."""
+    window_s = 0.3
+    limits = {"connects_max": 4, "connects_window_s": window_s, "connect_pool": "address"}
+    async with keeping(Doorman()) as door:
+        async with feeds(behind(door, "spot", **limits), behind(door, "coinm", **limits)):
+            await eventually(lambda: len(door.open) == 8)
+            for storm in range(1, 3):
+                await door.cut()
+                await eventually(lambda storm=storm: len(door.open) == 8 and len(door.came_s) >= 8 * (storm + 1))
+            came = len(door.came_s)
+            await door.tell('{"e":"serverShutdown","E":1}')
+            await eventually(lambda: len(door.came_s) >= came + 8)
+        assert door.most_in(window_s) <= 4
+        assert len(door.came_s) >= 32
+
+
+async def test_t28_markets_with_budgets_of_their_own_do_not_wait_for_each_other() -> None:
+    limits = {"connects_max": 4, "connects_window_s": 60.0}
+    async with keeping(Doorman()) as door, feeds(behind(door, "spot", **limits), behind(door, "coinm", **limits)):
+        await eventually(lambda: len(door.open) == 8)
+
+
+async def test_t28_who_was_cut_off_together_does_not_come_back_together() -> None:
+    settings = msgspec.structs.replace(STORM, reconnect_delay_s=0.5, reconnect_delay_s_max=0.5)
+    async with keeping(Doorman()) as door, feeds(behind(door), settings=settings, sockets=10):
+        await eventually(lambda: len(door.open) == 10)
+        door.came_s.clear()
+        await door.cut()
+        await eventually(lambda: len(door.open) == 10)
+        assert door.came_s[-1] - door.came_s[0] > 0.15, "ten draws from half a second, by a seed"
+        assert door.most_in(0.05) <= 5
+
+
+async def test_t28_no_more_sockets_are_open_at_once_than_the_venue_allows() -> None:
+    limits = {"connections_max": 3, "connect_pool": "address"}
+    async with keeping(Doorman()) as door:
+        spot, coinm = behind(door, "spot", **limits), behind(door, "coinm", **limits)
+        async with feeds(spot, coinm, sockets=2) as (one, two):
+            await eventually(lambda: len(door.open) == 3)
+            came = len(door.came_s)
+            await door.cut()
+            await eventually(lambda: len(door.came_s) >= came + 3 and len(door.open) == 3)
+            one.remove(tuple(one._wanted))
+            await eventually(lambda: two.metrics.active_connections == 2)
+            await eventually(lambda: one.metrics.active_connections == 0)
+        assert door.open_max == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "refusal"),
+    [
+        (429, "slow down", TOO_MANY_REQUESTS),
+        (403, "Access too frequent", Refusal(status=403, words="access too frequent", wait_s=0.2)),
+    ],
+)
+async def test_m13_a_limit_met_by_a_connect_is_waited_out_by_all_and_opens_no_breaker(
+    status: int, text: str, refusal: Refusal
+) -> None:
+    settings = msgspec.structs.replace(STORM, breaker_failures_max=1, breaker_recovery_s=60, breaker_recovery_s_max=60)
+    async with keeping(Doorman()) as door:
+        door.refusals = [web.Response(status=status, text=text) for _ in range(3)]
+        market = behind(door, refusals=(refusal,), connects_window_s=0.2, connects_max=1)
+        async with feeds(market, settings=settings, sockets=2) as (feed,):
+            await eventually(lambda: len(door.open) == 2)
+            metrics = feed.metrics
+            assert (metrics.connection_errors, metrics.circuit_state) == ({"limited": 3}, 0)
+            await eventually(lambda: metrics.limited == 3)
+        pauses_s = [later_s - earlier_s for earlier_s, later_s in pairwise(door.came_s)]
+        assert len(door.came_s) == 5
+        assert min(pauses_s) >= 0.19
+
+
+async def test_a_no_that_is_no_limit_still_opens_the_breaker() -> None:
+    settings = msgspec.structs.replace(STORM, breaker_failures_max=1, breaker_recovery_s=60, breaker_recovery_s_max=60)
+    async with keeping(Doorman()) as door:
+        door.refusals = [web.Response(status=403, text="your country")]
+        async with feeds(behind(door), settings=settings, sockets=1) as (feed,):
+            await eventually(lambda: feed.metrics.circuit_state == 1)
+            assert feed.metrics.connection_errors == {"http_status": 1}
+
+
+async def test_every_upgrade_carries_the_markets_headers() -> None:
+    async with keeping(Doorman()) as door:
+        market = msgspec.structs.replace(behind(door), headers={"X-Size": "1"})
+        async with feeds(market, sockets=2):
+            await eventually(lambda: len(door.open) == 2)
+        assert [headers["X-Size"] for headers in door.headers] == ["1", "1"]
 
 
 async def test_a_half_open_connection_is_given_up_after_the_venues_own_bound() -> None:

@@ -3,21 +3,22 @@
 import asyncio
 import random
 import ssl
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 import msgspec
+import structlog
 
-from heliograph.clock import NS_PER_S
-from heliograph.connect.backoff import Backoff, retry_after_s
+from heliograph.clock import NS_PER_S, Clock, SystemClock
+from heliograph.connect.backoff import Backoff
 from heliograph.connect.limits import Window, acquire, loop_clock_ns
-from heliograph.errors import UnreachableKind, VenueRejected, VenueUnreachable
+from heliograph.connect.pools import Pools, window_s
+from heliograph.connect.verdict import Told, judge, read_headers
+from heliograph.errors import UnreachableKind, VenueUnreachable
 from heliograph.venues.contract import Market, Request
 
-LIMITED: Final = (418, 429)
-"""Too many requests, and the ban of who did not heed it."""
+log = structlog.get_logger()
 
 JSON: Final = {"Content-Type": "application/json"}
 
@@ -38,9 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 32 * 1024 * 1024
     """The longest answer that is read, decompressed."""
     attempts_max: int = 3
-    """How often `fetch` tries."""
+    """How often `fetch` tries; attempts that the venue refuses for having been asked too often do not count."""
     retry_after_s_max: float = 60.0
-    """A venue that asks to be left alone for longer than this is not asked again by `fetch`, but reported."""
+    """How long `fetch` leaves a venue alone, in all, that asks for it; beyond this it reports instead of waiting."""
 
 
 class Client:
@@ -50,17 +51,29 @@ class Client:
         settings: the pool and its patience.
         rng: for the jitter between attempts.
         ssl_context: for `https://`; None trusts what the system trusts.
+        pools: the venues' budgets, where others share them; None makes them.
+        clock: the time of day, for venues that say until when to stay away.
 
     """
 
-    def __init__(self, settings: Settings, rng: random.Random, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rng: random.Random,
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        pools: Pools | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.pools = Pools() if pools is None else pools
+        """The venues' budgets: feeds that use this client share them for their sockets."""
         self._settings = settings
         self._rng = rng
         self._ssl_context = ssl_context
+        self._clock = SystemClock() if clock is None else clock
         self._session: aiohttp.ClientSession | None = None
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._turns_of_all = asyncio.Semaphore(settings.connections_max)
-        self._weights: dict[tuple[str, str], Window] = {}
 
     async def __aenter__(self) -> Self:
         """Open the pool; connections are made as they are needed."""
@@ -88,62 +101,73 @@ class Client:
             await session.close()
 
     def weight(self, market: Market) -> Window:
-        """Return the budget of a market's requests, shared by all that ask it through this client."""
-        key = (market.venue, market.market)
-        if key not in self._weights:
-            self._weights[key] = Window(market.limits.weight_max, market.limits.weight_window_s)
-        return self._weights[key]
+        """Return the budget of a market's requests, shared by all that use these pools."""
+        return self.pools.weight(market)
 
     async def get(self, market: Market, request: Request) -> bytes:
-        """Make one attempt at a request, after its turn and its weight have come.
+        """Make one attempt at a request, after its turn and its budget's have come.
 
         Returns:
             The answer's body, decompressed.
 
         Raises:
-            VenueRejected: the venue's no (a 4xx other than those of a limit).
-            VenueUnreachable: no answer, one that asks to come back later, or one that is not HTTP's.
+            VenueRejected: the venue's no, other than those of a limit.
+            VenueUnreachable: no answer, one that asks to come back later, or one that is not HTTP's. Nothing is asked
+                while the venue wants to be left alone for longer than `retry_after_s_max`.
 
         """
         session = self._session
         if session is None:
             raise RuntimeError("a REST client is used inside its `async with`")
-        weight = self.weight(market)
-        await acquire(weight, request.weight)
+        endpoint = self.pools.endpoint(market, request.path)
+        window = self.weight(market) if endpoint is None else endpoint
+        self._refuse_long(market, window)
+        await acquire(window, request.weight if endpoint is None else 1)
         while True:
             # Who has to wait for the venue holds no connection's turn meanwhile: the other markets share those.
             async with self._turn(market), self._turns_of_all:
-                held_ns = weight.held_ns(loop_clock_ns())
+                held_ns = window.held_ns(loop_clock_ns())
                 if not held_ns:
-                    return await self._exchange(session, market, request)
+                    return await self._exchange(session, market, request, window)
+            self._refuse_long(market, window)
             await asyncio.sleep(held_ns / NS_PER_S)
 
-    async def _exchange(self, session: aiohttp.ClientSession, market: Market, request: Request) -> bytes:
+    def _refuse_long(self, market: Market, window: Window) -> None:
+        held_s = window.held_ns(loop_clock_ns()) / NS_PER_S
+        if held_s > self._settings.retry_after_s_max:
+            raise VenueUnreachable(market.venue, "it wants to be left alone", held_s, kind="limited")
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, market: Market, request: Request, window: Window
+    ) -> bytes:
+        headers = market.headers if request.body is None else {**market.headers, **JSON}
         try:
             async with session.request(
                 "GET" if request.body is None else "POST",
                 market.rest_url + request.path,
                 params=request.query,
                 data=request.body,
-                headers=None if request.body is None else JSON,
+                headers=headers,
                 allow_redirects=False,
             ) as answer:
-                self._observe(market, answer.headers)
+                told = read_headers(market.limits, answer.headers, self._clock.now_ns())
+                self._observe(market, window, told)
                 body = await self._read(market, answer)
         except (aiohttp.ClientError, OSError) as e:
             raise VenueUnreachable(market.venue, f"{type(e).__name__}: {e}", kind=_kind(e)) from e
-        if 200 <= answer.status < 300:
+        budget_s = window_s(market.limits, request.path)
+        failure = judge(market, answer.status, answer.headers, body, budget_s, told.reset_s)
+        if failure is None:
             return body
-        wait_s = retry_after_s(answer.headers.get("Retry-After"))
-        if answer.status in LIMITED:
-            self.weight(market).hold(loop_clock_ns(), wait_s or 0.0)
-        elif 400 <= answer.status < 500:
-            error = market.parse_error(answer.status, body)
-            raise VenueRejected(market.venue, error.code, error.reason)
-        raise VenueUnreachable(market.venue, f"status {answer.status}", wait_s, kind="http_status")
+        if isinstance(failure, VenueUnreachable) and failure.kind == "limited":
+            self.pools.limited[market.venue, market.market] += 1
+            window.hold(loop_clock_ns(), failure.retry_after_s or 0.0)
+        raise failure
 
     async def fetch(self, market: Market, request: Request) -> bytes:
         """Make a request, and make it again while the venue cannot be reached, `attempts_max` times in all.
+
+        A limit is waited out besides, for `retry_after_s_max` in all.
 
         Raises:
             VenueRejected: the venue's no; it is not asked twice.
@@ -151,25 +175,38 @@ class Client:
 
         """
         backoff = Backoff(self._rng, base_s=0.25, cap_s=5.0)
-        for attempt in range(1, self._settings.attempts_max + 1):
+        jitter = Backoff(self._rng, base_s=0.25, cap_s=0.25)
+        patience_s = self._settings.retry_after_s_max
+        attempt = 0
+        while True:
             try:
                 return await self.get(market, request)
             except VenueUnreachable as e:
-                too_long = (e.retry_after_s or 0.0) > self._settings.retry_after_s_max
-                if too_long or attempt == self._settings.attempts_max:
+                asked_s = e.retry_after_s or 0.0
+                limited = e.kind == "limited"
+                attempt += not limited
+                if asked_s > patience_s or attempt == self._settings.attempts_max:
                     raise
-                wait_ns = backoff.failed(loop_clock_ns(), e.retry_after_s)
+                patience_s -= asked_s
+                wait_ns = (jitter if limited else backoff).failed(loop_clock_ns(), e.retry_after_s)
+                if limited:
+                    log.warning("asked too often", venue=market.venue, path=request.path, wait_s=wait_ns / NS_PER_S)
             await asyncio.sleep(wait_ns / NS_PER_S)
-        raise AssertionError("unreachable")
 
     def _turn(self, market: Market) -> asyncio.Semaphore:
         # Not left to the pool: its queue would count against the request's own time.
         return self._turns.setdefault(market.rest_url, asyncio.Semaphore(self._settings.connections_per_host_max))
 
-    def _observe(self, market: Market, headers: Mapping[str, str]) -> None:
-        used = headers.get(market.limits.weight_header, "")
-        if used.isascii() and used.isdigit():
-            self.weight(market).observe(loop_clock_ns(), int(used))
+    def _observe(self, market: Market, window: Window, told: Told) -> None:
+        now_ns = loop_clock_ns()
+        if told.used is not None:
+            self.weight(market).observe(now_ns, told.used)
+        if told.left is None:
+            return
+        if told.limit == window.capacity:
+            window.observe(now_ns, max(0, window.capacity - told.left))
+        if told.left == 0 and told.reset_s:
+            window.hold(now_ns, told.reset_s)
 
     async def _read(self, market: Market, answer: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

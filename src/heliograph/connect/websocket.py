@@ -15,6 +15,7 @@ import itertools
 import logging
 import socket
 import ssl
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -32,6 +33,7 @@ _CLOSE: Final = picows.WSMsgType.CLOSE
 _Code = picows.WSCloseCode
 _NO_CODE: Final = 1005
 
+_WORDS_BYTES_MAX: Final = 200
 _CONTROL_BYTES_MAX: Final = 125
 """A longer frame carries data. Source: https://www.rfc-editor.org/rfc/rfc6455#section-5.5"""
 
@@ -382,6 +384,7 @@ async def connect(
     settings: Settings,
     clock: Clock,
     ssl_context: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Socket:
     """Open a WebSocket. Cancelling this leaves nothing open.
 
@@ -392,6 +395,7 @@ async def connect(
         settings: patience and bounds.
         clock: what `received_ns` is read from; patience is measured by the loop's own clock.
         ssl_context: for `wss://`; None trusts what the system trusts.
+        headers: what the upgrade carries besides what it needs.
 
     Raises:
         VenueUnreachable: with its `kind`; nothing was opened, or `closed` follows where `opened` was called.
@@ -415,6 +419,7 @@ async def connect(
                 logger_name=_ParserEar(reader),
                 enable_auto_pong=False,
                 max_frame_size=settings.message_bytes_max,
+                extra_headers=headers,
                 max_redirects=0,
                 socket_factory=dial,
             )
@@ -463,7 +468,9 @@ def _unreachable(venue: str, failure: Exception, *, secure_stage: bool) -> Venue
         status = int(failure.response.status)
         if status != 101:
             wait_s = retry_after_s(failure.response.headers.get("Retry-After"))
-            return VenueUnreachable(venue, f"status {status} to the upgrade", wait_s, kind="http_status")
+            words = (failure.raw_body or b"")[:_WORDS_BYTES_MAX].decode(errors="replace").strip()
+            told = f"status {status} to the upgrade{': ' if words else ''}{words}"
+            return VenueUnreachable(venue, told, wait_s, kind="http_status", status=status)
     if isinstance(failure, picows.WSError):
         return VenueUnreachable(venue, what, kind="protocol")
     if isinstance(failure, ssl.SSLError) or secure_stage:

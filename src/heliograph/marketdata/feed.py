@@ -79,7 +79,7 @@ class MarketFeed:
         sink: takes the events.
         metrics: counts them.
         clock: the time of day.
-        client: REST, open while the feed runs.
+        client: REST, open while the feed runs; its pools are what the feed's sockets wait for as well.
         resume: what the sink's store holds already; None: it starts empty.
         refused: is told what the venue will not serve.
         capture: is given every frame, in both directions.
@@ -121,7 +121,7 @@ class MarketFeed:
         self._intake = Intake(self._pipeline, lanes, metrics, clock)
         self._around = Surroundings(
             market, self._intake, metrics, clock, self._fetch, self._tell_refusal, self._gate_proven,
-            self._sessions, capture, settings.refusals_max,
+            self._sessions, capture, settings.refusals_max, client.pools.messages(market),
         )  # fmt: skip
         self._gate = self._make_gate()
         self._pages = Session(0, Connection("", ()), self._around)  # never opened: reads answers while no socket is
@@ -149,6 +149,13 @@ class MarketFeed:
             self._intake.lanes.forget(subscription.instrument.id, kind)
         if self._supervisor is not None:
             self._supervisor.uncover(known)
+
+    def hand_over(self, subscriptions: Sequence[Subscription]) -> None:
+        """Supply these no longer, since somebody else does; who is to supply them again asks the store up to where."""
+        self.remove(subscriptions)
+        for subscription in subscriptions:
+            self._left.pop(subscription, None)
+        self._intake.lanes.discard({subscription.instrument.id for subscription in subscriptions})
 
     def health(self) -> Health:
         """Return how the feed is."""
@@ -267,6 +274,7 @@ class MarketFeed:
                 for session in self._sessions:
                     session.ticked()
                 self.metrics.streams_stale = len(self.stale())
+                self.metrics.limited = self._client.pools.limited[self.market.venue, self.market.market]
 
     def _look(self) -> None:
         """Ask for what is missing, and for the candles of connections that say nothing."""
@@ -333,7 +341,7 @@ class MarketFeed:
             ping_timeout_s=settings.ping_timeout_s,
             silence_s_max=limits.silence_s_max,
         )
-        return Gate(self.market, breaker, sockets, self.metrics, self._clock)
+        return Gate(self.market, breaker, sockets, self.metrics, self._clock, self._client.pools)
 
     def _make_shard(self, path: str, subscriptions: tuple[Subscription, ...]) -> Shard:
         settings = self._settings

@@ -79,7 +79,7 @@ class Requests:
                 self._fail(first, request, session, "a fault of ours")
                 return
             if answer.refusal is not None:
-                self._intake.failed(first.purpose, f"an answer that is not documented: {answer.refusal}")
+                self._intake.failed(first.purpose, answer.refusal)
                 return
             request = answer.following
         self._intake.finished(first.purpose)

@@ -29,6 +29,7 @@ from heliograph.venues.contract import (
 )
 
 if TYPE_CHECKING:
+    from heliograph.connect.pools import Place
     from heliograph.model.event import VenueEvent
     from heliograph.model.instrument import InstrumentId
 
@@ -56,6 +57,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     sessions: "Sessions"
     capture: Capture | None
     refusals_max: int
+    messages: Window | None
+    """The budget of messages of all sockets of the market's pool; None: there is none."""
 
 
 class Session:
@@ -83,13 +86,24 @@ class Session:
         """The socket is gone, or is to be replaced."""
         self.complete = asyncio.Event()
         """Every instrument was heard of."""
+        self.place: Place | None = None
+        """Its place among the connections that the venue allows at once, held until its socket is gone."""
         self._around = around
         self._socket: Socket | None = None
         self._unheard: set[InstrumentId] = {s.instrument.id for s in connection.subscriptions}
         self._refusals = 0
-        limit = around.market.limits.messages_per_s_max
-        self._messages = Window.per_second(max(1.0, limit - 1))  # One a second is left to our pongs.
-        self._unsaid: deque[bytes] = deque()
+        limits = around.market.limits
+        per_second = Window.per_second(max(1.0, limits.messages_per_s_max - 1))  # One a second is left to our pongs.
+        self._messages = (per_second,) if around.messages is None else (per_second, around.messages)
+        rate = limits.connection_messages
+        self._requests = self._messages if rate is None else (*self._messages, Window(rate.count_max, rate.window_s))
+        self._unsaid: deque[Send] = deque()
+        self._saying: asyncio.TimerHandle | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether its socket was ever open."""
+        return self._socket is not None
 
     @property
     def open(self) -> bool:
@@ -140,6 +154,9 @@ class Session:
         around.metrics.active_connections -= 1
         around.sessions.discard(self)
         around.intake.pipeline.lost(self.number)
+        self._hush()
+        if self.place is not None:
+            self.place.leave()
         self.over.set()
 
     def ticked(self) -> None:
@@ -172,8 +189,11 @@ class Session:
             if isinstance(effect, Fetch) and type(effect.request.purpose) is type(request.purpose):
                 following = effect.request
             elif isinstance(effect, Refused):
-                refusal = effect.reason
+                refusal = f"an answer that is not documented: {effect.reason}"
                 self._refuse([effect], [], told=True)
+            elif isinstance(effect, VenueError) and not effect.subscriptions:
+                refusal = f"{effect.reason} (code {effect.code})"  # It costs this request, not the connection.
+                self._around.metrics.venue_errors += 1
             else:
                 rest.append(effect)
         self._act(rest)
@@ -213,8 +233,8 @@ class Session:
     def _act(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(payload):
-                    self._send(payload)
+                case Send():
+                    self._send(effect)
                 case Fetch(request):
                     self._around.fetch(request, self)
                 case Reconnect(reason, planned):
@@ -229,20 +249,32 @@ class Session:
                 case Refused():
                     pass  # counted where the frames are at hand
 
-    def _send(self, payload: bytes) -> None:
-        self._unsaid.append(payload)
-        if len(self._unsaid) == 1:
+    def _send(self, message: Send) -> None:
+        if message.heartbeat:
+            self._unsaid.appendleft(message)
+        else:
+            self._unsaid.append(message)
+        if self._saying is None or message.heartbeat:  # Which may leave sooner than what waits already.
             self._say_due()
 
     def _say_due(self) -> None:
-        """Say what waits, in order, as far as the budget reaches; it is spent when something leaves, however late."""
-        while self._unsaid:
-            wait_ns = self._messages.delay_ns(loop_clock_ns())
+        """Say what waits, in order, as far as the budgets reach; they are spent when something leaves, however late."""
+        self._hush()
+        while self._unsaid and self.open:
+            now_ns = loop_clock_ns()
+            windows = self._messages if self._unsaid[0].heartbeat else self._requests
+            wait_ns = max(window.delay_ns(now_ns) for window in windows)
             if wait_ns > 0:
-                asyncio.get_running_loop().call_later(wait_ns / NS_PER_S, self._say_due)
+                self._saying = asyncio.get_running_loop().call_later(wait_ns / NS_PER_S, self._say_due)
                 return
-            self._messages.book(loop_clock_ns())
-            self._say(self._unsaid.popleft())
+            for window in windows:
+                window.book(now_ns)
+            self._say(self._unsaid.popleft().payload)
+
+    def _hush(self) -> None:
+        if self._saying is not None:
+            self._saying.cancel()
+            self._saying = None
 
     def _say(self, payload: bytes) -> None:
         if self._socket is not None and self.open:

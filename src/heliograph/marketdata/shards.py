@@ -9,7 +9,8 @@ import structlog
 from heliograph.clock import NS_PER_S, Clock
 from heliograph.connect.backoff import Backoff
 from heliograph.connect.breaker import Breaker
-from heliograph.connect.limits import Window, acquire, loop_clock_ns
+from heliograph.connect.pools import Connects, Pools
+from heliograph.connect.verdict import too_often
 from heliograph.connect.websocket import Settings as SocketSettings
 from heliograph.connect.websocket import connect
 from heliograph.errors import VenueUnreachable
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Gate:
-    """The way to one market's sockets, shared by all who connect: its breaker and its budget of connects.
+    """The way to one market's sockets, shared by all who connect: its breaker, and the budgets that its pool shares.
 
     Args:
         market: whom to connect to.
@@ -30,24 +31,33 @@ class Gate:
         settings: of every socket.
         metrics: where failures are counted.
         clock: the time of day, for what is received.
+        pools: the venues' budgets.
 
     """
 
     def __init__(
-        self, market: Market, breaker: Breaker, settings: SocketSettings, metrics: FeedMetrics, clock: Clock
+        self,
+        market: Market,
+        breaker: Breaker,
+        settings: SocketSettings,
+        metrics: FeedMetrics,
+        clock: Clock,
+        pools: Pools,
     ) -> None:
         self._market = market
         self._breaker = breaker
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self._connects = Window(market.limits.connects_max, market.limits.connects_window_s)
+        self._pools = pools
+        self._connects: Connects = pools.connects(market)
 
     async def open(self, session: Session) -> None:
-        """Make one attempt, once the breaker and the budget let it. Its outcome is told by `proven` or `broke`.
+        """Make one attempt, once the breaker and the budgets let it. Its outcome is told by `proven` or `broke`.
 
         Raises:
-            VenueUnreachable: the attempt failed, which has been counted.
+            VenueUnreachable: the attempt failed, which has been counted; against the endpoint, unless it only said that
+                we connect too often.
 
         """
         while True:
@@ -55,20 +65,53 @@ class Gate:
             if wait_ns > 0:
                 await asyncio.sleep(wait_ns / NS_PER_S)
                 continue
-            await acquire(self._connects)
-            if self._breaker.begin(time.monotonic_ns()):
-                break
+            if self._connects.full:
+                log.warning("no more connections at once", url=session.url, open=self._connects.open)
+            place = await self._connects.place()
+            try:
+                await self._connects.room()
+                if self._breaker.begin(time.monotonic_ns()):
+                    session.place = place
+                    await self._attempt(session)
+                    return
+            finally:
+                if not session.begun:  # Else its socket holds the place until it is gone.
+                    place.leave()
+
+    async def _attempt(self, session: Session) -> None:
         self._show()
+        market = self._market
         try:
-            await connect(session.url, session, venue=self._market.venue, settings=self._settings, clock=self._clock)
+            with self._connects.attempt():
+                await connect(
+                    session.url,
+                    session,
+                    venue=market.venue,
+                    settings=self._settings,
+                    clock=self._clock,
+                    headers=market.headers,
+                )
         except VenueUnreachable as e:
-            self.broke(e.kind)
-            if e.retry_after_s is not None:
-                self._connects.hold(loop_clock_ns(), e.retry_after_s)  # Whoever else connects heeds it as well.
-            raise
+            failure = self._failed(e)
+            if failure.retry_after_s is not None:
+                self._connects.hold(failure.retry_after_s)  # Whoever else connects heeds it as well.
+            raise failure from e
         except BaseException:  # Cancelled, or the URL is none: the trial must not stay taken.
             self._breaker.abandoned()
             raise
+
+    def _failed(self, failure: VenueUnreachable) -> VenueUnreachable:
+        """Count a failure, and return what to tell of it: that we connect too often is no failure of the endpoint's."""
+        market, status = self._market, failure.status
+        refusal = too_often(market.limits, status, None, failure.reason)
+        if refusal is None:
+            self.broke(failure.kind)
+            return failure
+        self.lost("limited")
+        self._breaker.abandoned()
+        self._pools.limited[market.venue, market.market] += 1
+        wait_s = failure.retry_after_s or refusal.wait_s or market.limits.connects_window_s
+        return VenueUnreachable(market.venue, failure.reason, wait_s, kind="limited", status=status)
 
     def proven(self) -> None:
         """A connection has spoken: the endpoint works."""

@@ -5,7 +5,7 @@ world it returns as effects, and the shells in `connect` do it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -74,6 +74,8 @@ class Send(msgspec.Struct, frozen=True):
     """Send this text frame."""
 
     payload: bytes
+    heartbeat: bool = False
+    """A sign of life: it waits behind no other message, and does not count against `Limits.connection_messages`."""
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -105,7 +107,10 @@ class VenueError(msgspec.Struct, frozen=True):
     code: str
     reason: str
     subscriptions: tuple[Subscription, ...] = ()
-    """What it said no to; empty where it does not say, which then is all that the connection carries."""
+    """What it said no to; empty where it does not say.
+
+    Then a frame's no is one to all that the connection carries, and an answer's costs its request and nothing else.
+    """
 
 
 Effect = Send | Fetch | Reconnect | Refused | VenueError
@@ -157,8 +162,47 @@ class Feed(Protocol):
         """A request that this feed asked for failed for good."""
 
 
+class Rate(msgspec.Struct, frozen=True):
+    """So much at most in any stretch of time of that length, wherever it begins."""
+
+    count_max: int
+    window_s: float
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A no that means "asked too often": how to know it, and how long it lasts. What is not given may be anything."""
+
+    status: int | None = None
+    """Of HTTP."""
+    code: str | None = None
+    """The venue's own, as `parse_error` reads it."""
+    words: str = ""
+    """What the reason contains, in small letters."""
+    wait_s: float | None = None
+    """How long to stay away where the answer does not say; None: as long as the window of what was asked."""
+
+
+TOO_MANY_REQUESTS: Final = Refusal(status=429)
+BANNED: Final = Refusal(status=418)
+
+
+class BudgetHeaders(msgspec.Struct, frozen=True):
+    """The headers in which answers say what is left of a budget; empty where there is none."""
+
+    left: str = ""
+    """How many requests are left of what was asked (an endpoint, or all)."""
+    limit: str = ""
+    """Out of how many. Only where that is our number is `left` counted; elsewhere it matters when nothing is left."""
+    reset: str = ""
+    """When there will be more, as time since the Unix epoch."""
+    reset_unit_s: float = 1.0
+
+
 class Limits(msgspec.Struct, frozen=True):
-    """What a market tolerates, as its documentation says."""
+    """What a market tolerates, as its documentation says.
+
+    What is counted by address is shared by all the markets of the venue that name the same pool, whoever asks.
+    """
 
     streams_per_connection_max: int
     connects_max: int
@@ -175,6 +219,25 @@ class Limits(msgspec.Struct, frozen=True):
     """The answer's header that says how much weight is used in the present window."""
     stream_silence_s_max: float | None = None
     """A stream that was acknowledged but has been silent for this long, while the market trades, is reported stale."""
+    weight_pool: str = ""
+    """Markets with the same name here share one budget of REST weight; empty: the market has its own."""
+    connect_pool: str = ""
+    """Markets with the same name here share one budget of connects, of connections and of `address_messages`."""
+    connections_max: int | None = None
+    """Sockets open at once, of all markets of the pool; None: none is documented."""
+    connection_messages: Rate | None = None
+    """Control messages of one connection, besides `messages_per_s_max`; heartbeats do not count."""
+    address_messages: Rate | None = None
+    """Control messages of all connections of the pool together, heartbeats among them."""
+    endpoints: Mapping[str, Rate] = {}
+    """What the venue counts by endpoint: by the request's path, so many requests whatever their weight.
+
+    A path that is named here does not count in the weight pool. Markets of a venue share the budgets of equal paths.
+    """
+    headers: BudgetHeaders = BudgetHeaders()
+    refusals: tuple[Refusal, ...] = (TOO_MANY_REQUESTS, BANNED)
+    passing_codes: frozenset[str] = frozenset()
+    """Codes of a no that another attempt may not meet: the venue is busy, or away."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -203,12 +266,21 @@ class Market(msgspec.Struct, frozen=True):
     """The first page of a range; later pages the feed asks for itself."""
     trade_request: Callable[[TradePage], Request] | None
     parse_error: Callable[[int, bytes], VenueError]
-    """Reads the body of an answer whose HTTP status is not a success."""
+    """Reads the body of an answer that is not a success."""
     read_answer: Callable[[str, bytes, int], list[VenueEvent | Instrument]]
     """Reads a recorded REST answer by the URL (or path and query) that it answers, and the time of its receipt.
 
     Nothing comes of an answer that is documented and has nothing for us, an error among them; raises `DecodeError`.
     """
+    headers: Mapping[str, str] = {}
+    """What every request and every socket's upgrade carries besides what HTTP needs."""
+    is_refusal: Callable[[bytes], bool] | None = None
+    """Tells of an answer whose HTTP status is a success whether it is a no all the same, which `parse_error` reads.
+
+    None: this venue's statuses do not lie.
+    """
+    next_instruments: Callable[[Request, bytes], Request | None] | None = None
+    """Makes the request for the page of instruments that follows an answer to a request; None where none follows."""
 
 
 class Venue(msgspec.Struct, frozen=True):
