@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Self
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from heliograph.clock import Clock
 from heliograph.model.instrument import MarketId
@@ -220,7 +220,8 @@ class Listener:
         now_s, manners = time.monotonic(), self._dialect.manners
         while self._connected_s and now_s - self._connected_s[0] > manners.connects_window_s:
             self._connected_s.popleft()
-        if len(self._connected_s) >= manners.connects_max:
+        crowded = manners.connections_max is not None and len(self.publisher.clients) >= manners.connections_max
+        if crowded or len(self._connected_s) >= manners.connects_max:
             return web.Response(status=429, text="too many connection attempts")
         self._connected_s.append(now_s)
         session = self._dialect.session(await _ask(request))
@@ -259,10 +260,15 @@ class Listener:
             elif message.type is WSMsgType.TEXT:
                 reply = client.session.received(message.data, self._clock.now_ns(), now_s)
                 self.publisher.sync(client)
+                if reply.after_data:
+                    client.flush()
                 for payload in reply.payloads:
                     await client.socket.send_frame(payload, WSMsgType.TEXT)
-                if reply.close_code is not None:
+                if reply.close_code == WSCloseCode.ABNORMAL_CLOSURE:
+                    client.cut()
+                elif reply.close_code is not None:
                     await client.socket.close(code=reply.close_code, message=b"Invalid request")
+                if reply.close_code is not None:
                     return
 
     async def _control(self, request: web.BaseRequest) -> web.Response:

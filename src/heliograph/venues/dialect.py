@@ -44,13 +44,20 @@ class Manners(msgspec.Struct, frozen=True):
     silence_code: int = 1000
     silence_reason: str = ""
     life_s: float | None = None
+    connections_max: int | None = None
+    """How many connections one address may have at a time."""
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What to send back to a control message, and with which code to hang up after it."""
+    """What to send back to a control message, and with which code to hang up after it.
+
+    Code 1006, which cannot be sent, drops the connection without a word.
+    """
 
     payloads: tuple[bytes, ...]
     close_code: int | None = None
+    after_data: bool = False
+    """Whether what new streams open with is said before it."""
 
 
 class Answer(msgspec.Struct, frozen=True):
