@@ -5,10 +5,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from heliograph.app import at_endpoint, client_limits, feed_settings, rest_settings
+from heliograph.app import Where, at_endpoint, client_limits, feed_settings, open_venues, rest_settings
 from heliograph.config import ConnectorSettings, RepairSettings, load
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import VenueId
+from heliograph.sim.layouts import played
+from heliograph.venues import VENUES
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 HEAD = "# The OHLCV connector's settings, each with its default. Copy to .env and change what you need.\n"
@@ -64,6 +66,22 @@ def test_an_endpoint_moves_every_market_and_keeps_the_rest() -> None:
     }
     secure = at_endpoint("https://example.test")[VenueId("binance")]
     assert {m.socket_url for m in secure.markets.values()} == {"wss://example.test"}
+
+
+async def test_only_the_venue_that_is_needed_is_simulated() -> None:
+    async with open_venues(Where(simulated=True), "OKX") as venues:
+        (okx,) = venues.values()
+        assert okx.name == "okx"
+        assert all(market.rest_url.startswith("http://127.0.0.1:") for market in okx.markets.values())
+    async with open_venues(Where(simulated=True)) as venues:
+        assert set(venues) == set(played()) & set(VENUES)
+
+
+async def test_a_venue_that_cannot_be_simulated_is_told_with_those_that_can() -> None:
+    can = ", ".join(sorted(set(played()) & set(VENUES)))
+    with pytest.raises(ConfigError, match=f"Unsupported exchange: mtgox; accepted: {can}$"):
+        async with open_venues(Where(simulated=True), "mtgox"):
+            pytest.fail("simulated what there is not")
 
 
 @pytest.mark.parametrize("endpoint", ["", "x", "ftp://x", "http://", "http://a b"])

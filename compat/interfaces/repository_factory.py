@@ -13,13 +13,13 @@ from heliograph import config
 from heliograph.app import at_endpoint, open_source
 from heliograph.clock import NS_PER_S, SystemClock
 from heliograph.config import ConnectorSettings
-from heliograph.gateway.hub import Hub
+from heliograph.gateway.hub import Hub, find_instruments
 from heliograph.gateway.stream import Stream
 from heliograph.metrics import FeedCollector
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap
-from heliograph.venues import VENUES, find_market, find_venue
-from heliograph.venues.contract import Market, Subscription
+from heliograph.venues import VENUES, find_market, find_venue, markets_of
+from heliograph.venues.contract import Subscription, Venue
 
 log = structlog.get_logger()
 
@@ -27,11 +27,12 @@ log = structlog.get_logger()
 def build_price_feed_repository(
     exchange: str, contract_type: str | None = None, *, endpoint: str | None = None
 ) -> PriceFeedRepository:
-    """Return the quotes of one market; it connects when they are asked for.
+    """Return the quotes of one venue; it connects when they are asked for.
 
     Args:
         exchange: the venue's name, such as `binance`.
-        contract_type: the market's name or alias, such as `spot`; Binance needs it.
+        contract_type: the market's name or alias, such as `spot`; Binance needs it, and where symbols tell their
+            market, as at OKX, it matters only to those that do not.
         endpoint: `http://host:port` of the venue to use instead of the real one; default: the environment's
             `HELIOGRAPH_ENDPOINT`, if it is set.
 
@@ -41,12 +42,18 @@ def build_price_feed_repository(
     """
     address = endpoint or os.environ.get("HELIOGRAPH_ENDPOINT")
     venues = VENUES if address is None else at_endpoint(address)
-    return _Market(find_market(find_venue(exchange, venues), contract_type))
+    venue = find_venue(exchange, venues)
+    if venue.market_of_symbol is None:
+        find_market(venue, contract_type)
+    else:
+        markets_of(venue, contract_type, ())  # Its symbols tell their markets.
+    return _Quotes(venue, contract_type)
 
 
-class _Market:
-    def __init__(self, market: Market) -> None:
-        self._market = market
+class _Quotes:
+    def __init__(self, venue: Venue, contract_type: str | None) -> None:
+        self._venue = venue
+        self._contract_type = contract_type
 
     def stream(self, symbols: Sequence[str]) -> AsyncIterator[PriceQuote]:
         return self._quotes(tuple(symbols))
@@ -55,7 +62,7 @@ class _Market:
         settings = config.load(ConnectorSettings)
         clock = SystemClock()
         async with open_source(settings, FeedCollector(), clock) as source:
-            instruments = await source.instruments(self._market, symbols)
+            instruments = await find_instruments(source, self._venue, self._contract_type, symbols)
             hub = Hub(source, clock)
             wanted = [Subscription(Channel.CANDLES, instrument, Interval.M1) for instrument in instruments]
             # A task of its own, not a task group: what a group cancels would be whoever iterates, wherever they are.

@@ -30,7 +30,7 @@ from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import MarketId, VenueId
 from heliograph.sim.layouts import played
 from heliograph.sim.venue import SimulatedVenue
-from heliograph.venues import VENUES
+from heliograph.venues import VENUES, find_venue
 from heliograph.venues.contract import Market, Venue
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -157,27 +157,35 @@ def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
     """
     name = VenueId(simulated.venue)
     if name not in VENUES:
-        raise ConfigError(f"cannot connect to a simulated {name!r}", tuple(VENUES))
+        raise ConfigError(f"Exchange {name} is simulated, but not known", tuple(VENUES))
     addresses = {
         MarketId(market): Address(where["socket_url"], where["rest_url"])
         for market, where in simulated.endpoints.items()
     }
-    played = {market: VENUES[name].markets[market] for market in addresses}
-    return {name: _moved(msgspec.structs.replace(VENUES[name], markets=played), addresses)}
+    markets = {market: VENUES[name].markets[market] for market in addresses}
+    return {name: _moved(msgspec.structs.replace(VENUES[name], markets=markets), addresses)}
 
 
 @asynccontextmanager
-async def open_simulated(speed: float = 1.0, seed: int = 1) -> AsyncIterator[Mapping[VenueId, Venue]]:
+async def open_simulated(
+    speed: float = 1.0, seed: int = 1, only: str | None = None
+) -> AsyncIterator[Mapping[VenueId, Venue]]:
     """Run simulated venues in this process, and yield the venues at the simulators' addresses.
 
     Args:
         speed: simulated seconds per real second.
         seed: of the simulated world.
+        only: the name of the one venue that is needed; None: all that can be simulated.
+
+    Raises:
+        ConfigError: the venue is not known, or has no simulator; it says which have one.
 
     """
+    playable = {name: VENUES[name] for name in VENUES if name in played()}
+    names = tuple(playable) if only is None else (find_venue(only, playable).name,)
     async with AsyncExitStack() as stack:
         venues: dict[VenueId, Venue] = {}
-        for name in (name for name in VENUES if name in played()):
+        for name in names:
             simulated = await stack.enter_async_context(SimulatedVenue(name, seed=seed, speed=speed))
             venues |= at_simulator(simulated)
         yield venues
@@ -195,11 +203,15 @@ class Where(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_venues(where: Where) -> AsyncIterator[Mapping[VenueId, Venue]]:
+async def open_venues(where: Where, only: str | None = None) -> AsyncIterator[Mapping[VenueId, Venue]]:
     """Yield the venues where the user wants them.
 
+    Args:
+        where: at simulators, at an address, or where they really are.
+        only: the name of the one venue that is needed, so that no simulator of another is started; None: all.
+
     Raises:
-        ConfigError: the address cannot be used, or contradicts the rest.
+        ConfigError: the address cannot be used, or contradicts the rest, or the venue cannot be simulated.
 
     """
     if where.simulated and where.endpoint is not None:
@@ -207,7 +219,7 @@ async def open_venues(where: Where) -> AsyncIterator[Mapping[VenueId, Venue]]:
     if where.speed != 1.0 and not where.simulated:
         raise ConfigError("--speed without --simulated", ("both, or neither",))
     if where.simulated:
-        async with open_simulated(where.speed) as venues:
+        async with open_simulated(where.speed, only=only) as venues:
             yield venues
     else:
         yield VENUES if where.endpoint is None else at_endpoint(where.endpoint)

@@ -12,11 +12,12 @@ from heliograph.cli.connector_cli import commands
 from heliograph.cli.main import run
 from heliograph.config import SECONDS_MAX, ConnectorSettings
 from heliograph.sim import Fault, FaultKind
+from heliograph.venues import VENUES
 from tests.gateway.processes import finish, program, simulated, spot_of, start
 
 LINE = re.compile(
-    r"\[binance::(?P<market>\w+)\] (?P<symbol>\w+) O:(?P<o>[\d.]+) H:(?P<h>[\d.]+) L:(?P<l>[\d.]+) C:(?P<c>[\d.]+)"
-    r" V:[\d.]+ closed=(?P<closed>True|False) @ (?P<time>\S+)"
+    r"\[(?P<venue>\w+)::(?P<market>\w+)\] (?P<symbol>[\w-]+) O:(?P<o>[\d.]+) H:(?P<h>[\d.]+) L:(?P<l>[\d.]+)"
+    r" C:(?P<c>[\d.]+) V:[\d.]+ closed=(?P<closed>True|False) @ (?P<time>\S+)"
 )
 
 
@@ -45,6 +46,35 @@ async def test_the_default_limit_is_ten_and_every_form_of_a_symbol_is_understood
     assert all(line.startswith("[binance::usdm] ") for line in outcome.out)
 
 
+@pytest.mark.parametrize("named", [(), ("--market", "um")])
+async def test_okxs_command_line_of_the_document_prints_ten_quotes_whatever_market_is_named(named: tuple[str]) -> None:
+    command = ["okx", "BTC-USDT-SWAP", "ETH-USDT-SWAP", "--limit", "10", "--simulated", "--speed", "30", *named]
+    outcome = await finish(await start(program("connector-cli"), *command))
+    assert (outcome.code, outcome.err) == (0, [])
+    quotes = [LINE.fullmatch(line) for line in outcome.out]
+    assert len(quotes) == 10
+    assert {(q["venue"], q["market"], q["symbol"]) for q in quotes if q} == {
+        ("okx", "swap", "BTC-USDT-SWAP"),
+        ("okx", "swap", "ETH-USDT-SWAP"),
+    }
+    assert all(quotes), outcome.out
+
+
+@pytest.mark.parametrize(
+    ("command", "instruments"),
+    [
+        ("okx BTC-USDT-SWAP btc/usdt ETH/USD:ETH", {"swap BTC-USDT-SWAP", "spot BTC-USDT", "swap ETH-USD-SWAP"}),
+        ("binance BTC/USDT BTC/USDT:USDT BTC/USD:BTC", {"spot BTCUSDT", "usdm BTCUSDT", "coinm BTCUSD_PERP"}),
+    ],
+)
+async def test_t17_symbols_that_tell_their_market_are_printed_side_by_side(command: str, instruments: set[str]) -> None:
+    arguments = [*command.split(), "--limit", "30", "--simulated", "--speed", "60"]
+    outcome = await finish(await start(program("connector-cli"), *arguments))
+    assert (outcome.code, outcome.err) == (0, [])
+    quotes = [LINE.fullmatch(line) for line in outcome.out]
+    assert {f"{q['market']} {q['symbol']}" for q in quotes if q} == instruments
+
+
 async def test_closed_candles_are_printed_once_and_in_order() -> None:
     async with simulated(speed=120) as simulator:
         command = f"binance BTCUSDT --market spot --limit 60 --endpoint {spot_of(simulator)}".split()
@@ -62,6 +92,8 @@ async def test_closed_candles_are_printed_once_and_in_order() -> None:
         ("nowhere BTCUSDT", "Unsupported exchange: nowhere; accepted: binance"),
         ("binance BTCUSDT", "Exchange binance needs a market (contract_type); accepted: spot, usdm (um), coinm (cm)"),
         ("binance BTCUSDT --market banana", "Unsupported contract_type for binance: banana; accepted: spot"),
+        ("okx BTC-USDT --market banana", "Unsupported contract_type for okx: banana; accepted: spot, swap (perp)"),
+        ("okx BTCUSDT", "BTCUSDT does not tell its market at okx; accepted: the venue's own name"),
         ("binance NOPE --market spot --simulated", "Unknown symbol at binance spot: NOPE; accepted: "),
         ("binance BTCUSDT btc/usdt --market spot --simulated", "Duplicate symbol: btc/usdt"),
         ("binance BTCUSDT --market spot --limit -1", "greater than or equal to 0"),
@@ -88,7 +120,7 @@ def test_a_bad_argument_is_one_clear_line_and_exit_code_2(
 async def test_the_program_itself_ends_with_that_line_and_code() -> None:
     outcome = await finish(await start(program("connector-cli"), "nowhere", "X"))
     assert outcome.code == 2
-    assert outcome.err == ["connector-cli: Unsupported exchange: nowhere; accepted: binance"]
+    assert outcome.err == [f"connector-cli: Unsupported exchange: nowhere; accepted: {', '.join(sorted(VENUES))}"]
 
 
 async def test_a_bad_variable_is_one_clear_line_and_exit_code_2() -> None:

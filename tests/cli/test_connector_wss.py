@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from heliograph.sim import Fault, FaultKind
+from heliograph.sim import Fault, FaultKind, SimulatedVenue
 from tests.gateway.processes import Served, finish, serving, simulated, spot_of, start
 
 SUBSCRIBE = {"exchange": "binance", "contract_type": "spot", "symbols": ["BTCUSDT", "ETHUSDT"]}
@@ -43,6 +43,27 @@ async def test_the_documents_javascript_client_works() -> None:
     for quote in quotes:
         assert quote["low"] <= min(quote["open"], quote["close"]) <= max(quote["open"], quote["close"]) <= quote["high"]
         assert isinstance(quote["trade_num"], int)
+
+
+async def test_m5_okx_is_subscribed_to_without_a_contract_type_and_with_what_is_ignored() -> None:
+    async with (
+        SimulatedVenue("okx", seed=5, speed=30, history_minutes=60) as simulator,
+        serving(simulator.endpoints["spot"]["rest_url"]) as served,
+        aiohttp.ClientSession() as session,
+    ):
+        for contract_type in (None, "usdm"):
+            wish = {
+                "exchange": "okx",
+                "contract_type": contract_type,
+                "symbols": ["BTC-USDT-SWAP", "ETH-USDT"],
+                "limit": 8,
+            }
+            async with session.ws_connect(served.websocket) as ws:
+                await ws.send_json(wish)
+                subscribed, *quotes = [message.json() async for message in ws]
+            assert subscribed == {"type": "subscribed"} | wish
+            told = {(q["exchange"], q["contract_type"], q["symbol"]) for q in quotes}
+            assert told == {("okx", "swap", "BTC-USDT-SWAP"), ("okx", "spot", "ETH-USDT")}
 
 
 async def test_two_clients_of_one_symbol_cost_one_upstream_subscription() -> None:

@@ -205,6 +205,19 @@ def test_binance_needs_a_market(tmp_path: Path) -> None:
         replay(tmp_path / "x", "binance")
 
 
+def test_okx_needs_none_since_its_frames_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "capture.jsonl"
+    bar = ["1700000040000", "1", "2", "0.5", "1.5", "10", "0.1", "100", "1"]
+    frame = {"arg": {"channel": "candle1m", "instId": "BTC-USDT-SWAP"}, "data": [bar]}
+    told = {"dir": "in", "raw": json.dumps(frame), "url": "wss://ws.okx.com:8443/ws/v5/business", "t": 1_700_000_100.0}
+    path.write_text("".join(json.dumps(line) + "\n" for line in ({"dir": "in", "raw": "pong"}, told)))
+    assert replay(path, "okx") == 0
+    assert json.loads(capsys.readouterr().out)["instrument"] == "okx:swap:BTC-USDT-SWAP"
+    path.write_text('{"dir":"in","raw":"pong"}\n')
+    with pytest.raises(ConfigError, match="Exchange okx needs a market"):
+        replay(path, "okx")
+
+
 def test_a_bare_frame_is_not_a_line_of_a_capture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "frames.jsonl"
     path.write_text('{"e":"kline","E":1}\n')

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from heliograph.bus.embedded import Server
+from heliograph.bus.reader import Reader
 from tests.cli.commands import finished, running
 
 FREE = ("--port", "0", "--probe-port", "0")
@@ -49,6 +50,27 @@ async def test_all_needs_no_server_but_its_own() -> None:
         about = service.said()
         assert (await quotes(about["websocket"], ["BTCUSDT"], 2))[-1]["type"] == "quote"
         assert service.stop() == 0
+
+
+async def test_m5_t17_okx_is_served_over_the_bus_whatever_its_symbols_markets(valkey: Server) -> None:
+    """The connector's subscription with `contract_type` null; the gateway has no list of instruments."""
+    with running("serve", "all", "okx:BTC-USDT-SWAP", "--simulated", "--valkey", valkey.url, *FREE) as service:
+        about = service.said()
+        asked = ["BTC-USDT-SWAP", "ETH/USDT", "ETH-USDT-SWAP"]
+        wish = {"exchange": "okx", "contract_type": None, "symbols": asked, "limit": 12}
+        async with aiohttp.ClientSession() as session, session.ws_connect(about["websocket"]) as socket:
+            await socket.send_json(wish)
+            subscribed, *told = [message.json() async for message in socket]
+        assert subscribed == {"type": "subscribed"} | wish
+        assert {(q["contract_type"], q["symbol"]) for q in told} == {
+            ("swap", "BTC-USDT-SWAP"),
+            ("spot", "ETH-USDT"),
+            ("swap", "ETH-USDT-SWAP"),
+        }
+        assert service.stop() == 0
+    async with Reader(valkey.url, {}) as reader:
+        for key in ("okx_swap:BTCUSDTSWAP", "okx:ETHUSDT", "okx_swap:ETHUSDTSWAP"):
+            assert await reader.last_entries(f"{key}:candles_1m", 1)
 
 
 @pytest.mark.parametrize("role", ["feed", "gateway"])

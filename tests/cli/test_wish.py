@@ -1,5 +1,6 @@
 """What `stream` and `capture` are asked for."""
 
+import msgspec
 import pytest
 
 from heliograph.app import Where
@@ -32,7 +33,9 @@ def test_what_there_is_not_is_refused(channel: str, interval: str) -> None:
         subscriptions_of([BITCOIN], [channel], interval)
 
 
-@pytest.mark.parametrize("refused", [wish("mtgox"), wish("binance", None), wish("binance", "margin")])
+@pytest.mark.parametrize(
+    "refused", [wish("mtgox"), wish("binance", None), wish("binance", "margin"), wish("okx", "banana", "BTC-USDT")]
+)
 def test_a_wish_is_checked_before_anything_is_opened(refused: Wish) -> None:
     with pytest.raises(ConfigError):
         check(refused)
@@ -44,6 +47,21 @@ async def test_a_wish_is_supplied() -> None:
         events = await tap.take()
     assert all(isinstance(event, Candle) for event in events)
     assert {event.instrument.symbol for event in events} == {"BTC/USDT"}
+
+
+async def test_t17_symbols_of_several_markets_are_supplied_side_by_side() -> None:
+    tap = Tap()
+    several = wish("okx", None, "BTC-USDT", "BTC/USDT:USDT", where=Where(simulated=True, speed=60.0))
+    async with open_wish(several, ConnectorSettings(), tap):
+        told: set[str] = set()
+        while told != {"okx:spot:BTC-USDT", "okx:swap:BTC-USDT-SWAP"}:
+            told |= {event.instrument.id for event in await tap.take()}
+
+
+def test_a_channel_or_interval_must_be_one_of_every_market_that_is_asked_for() -> None:
+    check(msgspec.structs.replace(wish("binance", None, "BTC/USDT"), interval="1s"))
+    with pytest.raises(ConfigError, match="binance usdm has no interval '1s'"):
+        check(msgspec.structs.replace(wish("binance", None, "BTC/USDT", "BTC/USDT:USDT"), interval="1s"))
 
 
 async def test_a_venue_that_is_away_is_said_to_be_away() -> None:

@@ -8,6 +8,7 @@ from application.use_cases.stream_prices import StreamPrices
 from interfaces.repository_factory import build_price_feed_repository
 
 from heliograph.errors import ConfigError
+from heliograph.sim import SimulatedVenue
 from tests.gateway.processes import finish, program, simulated, spot_of, start
 
 EXAMPLE = """
@@ -89,12 +90,23 @@ async def test_two_streams_side_by_side_are_independent() -> None:
         assert [quote.symbol for quote in quotes] == ["BTCUSDT", "ETHUSDT"]
 
 
+@pytest.mark.parametrize("contract_type", [None, "swap"])
+async def test_okxs_symbols_tell_their_market(contract_type: str | None) -> None:
+    async with SimulatedVenue("okx", seed=5, speed=30, history_minutes=60) as simulator:
+        address = simulator.endpoints["spot"]["rest_url"]
+        repository = build_price_feed_repository("okx", contract_type, endpoint=address)
+        quotes = StreamPrices(repository).execute(["BTC-USDT-SWAP", "ETH-USDT"])
+        told = {(quote.contract_type, quote.symbol) for quote in [await anext(quotes) for _ in range(8)]}
+    assert told == {("swap", "BTC-USDT-SWAP"), ("spot", "ETH-USDT")}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("nowhere", "spot"), "Unsupported exchange: nowhere; accepted: binance"),
         (("binance", "banana"), "Unsupported contract_type for binance: banana; accepted: spot"),
         (("binance",), "Exchange binance needs a market"),
+        (("okx", "banana"), "Unsupported contract_type for okx: banana; accepted: spot"),
     ],
 )
 def test_an_unknown_market_is_told_at_once(arguments: tuple[str, ...], says: str) -> None:

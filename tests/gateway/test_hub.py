@@ -1,13 +1,18 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from heliograph.clock import ManualClock
-from heliograph.gateway.hub import Hub
+from heliograph.errors import ConfigError
+from heliograph.gateway.hub import Hub, find_instruments
 from heliograph.gateway.mailbox import Update
+from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap
-from heliograph.venues.contract import Subscription, VenueError
+from heliograph.venues import find_venue
+from heliograph.venues.contract import Market, Subscription, VenueError
+from heliograph.venues.directory import Directory
 from tests.gateway.samples import MINUTE_NS, OPEN_NS, candle
 from tests.gateway.script import Script, minute_candles, spot
 
@@ -132,3 +137,23 @@ async def test_a_cancelled_hub_forgets_its_clients_and_its_timers() -> None:
         await running
     hub.subscribe(listener, minute_candles("BTCUSDT"))
     assert script.calls == [("add", ("BTCUSDT",)), ("add", ("BTCUSDT",))]
+
+
+class Directories(Script):
+    """A source that knows no list, and takes every symbol at its word."""
+
+    async def instruments(self, market: Market, symbols: Sequence[str]) -> list[Instrument]:
+        self.calls.append((market.market, tuple(symbols)))
+        return Directory(market).find(symbols)
+
+
+async def test_t17_one_question_finds_instruments_of_several_markets() -> None:
+    source = Directories()
+    found = await find_instruments(source, find_venue("okx"), None, ["BTC-USDT-SWAP", "BTC-USDT", "ETH/USDT:USDT"])
+    assert [i.id for i in found] == ["okx:swap:BTC-USDT-SWAP", "okx:swap:ETH-USDT-SWAP", "okx:spot:BTC-USDT"]
+    assert source.calls == [("swap", ("BTC-USDT-SWAP", "ETH/USDT:USDT")), ("spot", ("BTC-USDT",))]
+
+
+async def test_what_one_market_does_not_have_costs_the_whole_question() -> None:
+    with pytest.raises(ConfigError, match="Duplicate symbol: BTC/USDT:USDT"):
+        await find_instruments(Directories(), find_venue("okx"), None, ["BTC-USDT", "BTC-USDT-SWAP", "BTC/USDT:USDT"])

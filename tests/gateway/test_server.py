@@ -42,6 +42,11 @@ async def test_a_later_client_gets_the_last_value_at_once() -> None:
             {"exchange": "binance", "contract_type": "banana", "symbols": ["X"]},
             "Unsupported contract_type for binance: banana; accepted: spot",
         ),
+        (
+            {"exchange": "okx", "contract_type": "banana", "symbols": ["BTC-USDT"]},
+            "Unsupported contract_type for okx: banana; accepted: spot, swap (perp)",
+        ),
+        ({"exchange": "okx", "symbols": ["BTCUSDT"]}, "BTCUSDT does not tell its market at okx; accepted: the venue's"),
         ({"exchange": "binance", "contract_type": "spot", "symbols": ["X", "X"]}, "Duplicate symbol: X"),
         ({"exchange": "binance", "contract_type": "spot", "symbols": [*MANY]}, "600 symbols are too many"),
         ({"exchange": "binance", "contract_type": "spot", "symbols": ["NOPE"]}, "Unknown symbol: NOPE; accepted:"),
@@ -51,7 +56,7 @@ async def test_a_later_client_gets_the_last_value_at_once() -> None:
         ("7" * 70_000, "The payload has 70000 bytes; accepted: at most 65536"),
     ],
 )
-async def test_a_bad_subscription_is_told_what_is_accepted_and_closed_cleanly(message: Any, says: str) -> None:
+async def test_m5_a_bad_subscription_is_told_what_is_accepted_and_closed_cleanly(message: Any, says: str) -> None:
     async with running() as (script, _, server), client(server) as one:
         await one.send(message)
         messages, code = await one.until_closed()
@@ -145,5 +150,5 @@ async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
                 pass
 
 
-def test_binance_is_among_the_venues() -> None:
-    assert VenueId("binance") in VENUES
+def test_every_venue_that_is_played_can_be_asked_for() -> None:
+    assert {VenueId("binance"), VenueId("okx")} <= set(VENUES)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from heliograph.cli.main import Simulated
+from heliograph.cli.main import MARKET_HELP, Simulated
 from heliograph.cli.main import run as run_command
 
 PROGRAM = "connector-cli"
@@ -30,9 +30,9 @@ commands = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_excep
 
 @commands.command()
 def connect(
-    exchange: Annotated[str, typer.Argument(help="Which venue, such as binance.")],
-    symbols: Annotated[list[str], typer.Argument(help="Such as BTCUSDT; BTC/USDT and btcusdt mean the same.")],
-    market: Annotated[str | None, typer.Option(help="spot, usdm (um) or coinm (cm); Binance needs it.")] = None,
+    exchange: Annotated[str, typer.Argument(help="Which venue, such as binance or okx.")],
+    symbols: Annotated[list[str], typer.Argument(help="The venue's own, such as BTCUSDT, or BTC/USDT, BTC/USDT:USDT.")],
+    market: Annotated[str | None, typer.Option(help=MARKET_HELP)] = None,
     limit: Annotated[int, typer.Option(help="Quotes to print; 0: for ever.", min=0)] = 10,
     simulated: Simulated = False,
     endpoint: Endpoint = None,

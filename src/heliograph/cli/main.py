@@ -29,7 +29,8 @@ app = typer.Typer(
 config_app = typer.Typer(help="Show or check the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
-Market = Annotated[str | None, typer.Option("--market", "-m", help="spot, usdm (um), coinm (cm); Binance needs it.")]
+MARKET_HELP = "Such as spot, usdm (um) or coinm (cm); Binance needs it, and a symbol such as BTC/USDT:USDT tells it."
+Market = Annotated[str | None, typer.Option("--market", "-m", help=MARKET_HELP)]
 Simulated = Annotated[bool, typer.Option("--simulated", help="Use a simulated venue, started for this command.")]
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint", help="http://host:port of the venue to use instead of the real one.")
@@ -169,7 +170,7 @@ def simulate(
 def serve(
     role: Annotated[str, typer.Argument(help="all, feed (venues to server) or gateway (server to clients).")],
     symbols: Annotated[
-        list[str] | None, typer.Argument(help="VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT.")
+        list[str] | None, typer.Argument(help="VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT or okx:BTC-USDT.")
     ] = None,
     channel: Channels = None,
     interval: Interval = "1m",

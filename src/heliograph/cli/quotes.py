@@ -12,12 +12,13 @@ from heliograph.cli.main import EXIT_FAILED
 from heliograph.clock import SystemClock
 from heliograph.config import ConnectorSettings
 from heliograph.errors import VenueUnreachable
+from heliograph.gateway.hub import find_instruments
 from heliograph.gateway.protocol import line
 from heliograph.gateway.stream import Stream
 from heliograph.metrics import FeedCollector
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel, Gap
-from heliograph.venues import find_market, find_venue
+from heliograph.venues import find_venue
 from heliograph.venues.contract import Subscription
 
 PROGRAM: Final = "connector-cli"
@@ -54,10 +55,10 @@ def quotes(wish: Wish, where: Where, valkey_url: str | None) -> int:
 async def _print(settings: ConnectorSettings, wish: Wish, where: Where, valkey_url: str | None) -> int:
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        venues = await stack.enter_async_context(open_venues(where))
-        market = find_market(find_venue(wish.exchange, venues), wish.market)
+        venues = await stack.enter_async_context(open_venues(where, wish.exchange))
+        venue = find_venue(wish.exchange, venues)
         source = await stack.enter_async_context(open_source(settings, FeedCollector(), clock, valkey_url))
-        instruments = await source.instruments(market, wish.symbols)
+        instruments = await find_instruments(source, venue, wish.market, wish.symbols)
         hub = await stack.enter_async_context(open_hub(source, clock))
         wanted = [Subscription(Channel.CANDLES, instrument, Interval.M1) for instrument in instruments]
         stream = await stack.enter_async_context(Stream(hub, wanted, idle_s=settings.stream_idle_timeout))

@@ -15,7 +15,7 @@ from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, InstrumentId
 from heliograph.model.numbers import fixed
 from heliograph.venues import find_market, find_venue
-from heliograph.venues.contract import BookPage, Connection, Effect, Market, Refused, Request
+from heliograph.venues.contract import BookPage, Connection, Effect, Market, Refused, Request, Venue
 
 
 class Replay:
@@ -107,7 +107,7 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
     Args:
         file: the capture; zstd if its name ends in `.zst`.
         venue: whose capture it is.
-        market: which of the venue's markets; None for the one that it declares its default.
+        market: which of the venue's markets; None for the one that it declares its default, or that its frames tell.
         book_digest: whether to print the end books' digests only.
         speed: recorded seconds per second; 0 for no waiting.
 
@@ -115,7 +115,7 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
         ConfigError: no such venue, market or file.
 
     """
-    run = Replay(find_market(find_venue(venue), market))
+    run = Replay(_market_of(file, find_venue(venue), market))
     failures: list[int] = []
     for number, line in paced(_decoded(file, failures), speed, time.sleep):
         try:
@@ -131,14 +131,25 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
     return 1 if failures else 0
 
 
-def _decoded(file: Path, failures: list[int]) -> Iterator[tuple[int, Line]]:
+def _market_of(file: Path, venue: Venue, name: str | None) -> Market:
+    """Find the market; where a venue's symbols tell it, and it has no default, by the first line that does."""
+    if name is None and venue.default_market is None and venue.market_of_symbol is not None:
+        for _, line in _decoded(file, None):
+            name = venue.market_of(line.url, line.raw.encode())
+            if name is not None:
+                break
+    return find_market(venue, name)
+
+
+def _decoded(file: Path, failures: list[int] | None) -> Iterator[tuple[int, Line]]:
     for number, text in read_lines(file):
         try:
             line = decode_line(text)
             if not line.raw and line.url is None:
                 raise DecodeError("not a line of a capture: it has neither a frame nor a URL")
         except DecodeError as e:
-            _report(number, e, failures)
+            if failures is not None:
+                _report(number, e, failures)
         else:
             yield number, line
 

@@ -19,18 +19,20 @@ from heliograph.clock import Clock, SystemClock
 from heliograph.config import BusSettings, ConnectorSettings
 from heliograph.errors import ConfigError, HeliographError
 from heliograph.gateway.bustail import BusTail
+from heliograph.gateway.hub import find_instruments
 from heliograph.gateway.inprocess import InProcess
 from heliograph.gateway.probes import Probes, open_probes
 from heliograph.marketdata.demand import DemandTail
 from heliograph.metrics import FeedCollector
 from heliograph.model.event import Event
 from heliograph.model.instrument import VenueId
-from heliograph.venues import VENUES, find_market, find_venue
+from heliograph.venues import VENUES, find_market, find_venue, markets_of, tells_market
 from heliograph.venues.contract import Subscription, Venue, VenueError
 
 log = structlog.get_logger()
 
 ROLES: Final = ("all", "feed", "gateway")
+_FORMS: Final = ("VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT", "VENUE:SYMBOL, such as okx:BTC-USDT-SWAP")
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
     role: str
     symbols: Sequence[str]
-    """`VENUE:MARKET:SYMBOL` each, to be fed whether or not a client asks."""
+    """`VENUE:MARKET:SYMBOL` each, or `VENUE:SYMBOL` where that tells the market; fed whether or not a client asks."""
     channels: Sequence[str]
     interval: str
     where: app.Where
@@ -60,8 +62,8 @@ def serve(wanted: Wanted, settings_file: Path | None) -> int:
         raise ConfigError(f"unknown role {wanted.role!r}", ROLES)
     subscriptions_of([], wanted.channels, wanted.interval)
     for name in wanted.symbols:
-        venue, market, _ = _split(name, VENUES)
-        check_channels(find_market(find_venue(venue, VENUES), market), wanted.channels, wanted.interval)
+        for market, _ in markets_of(*_split(name, VENUES)):
+            check_channels(market, wanted.channels, wanted.interval)
     connector = config.load(
         ConnectorSettings,
         settings_file,
@@ -151,10 +153,7 @@ class Supply:
     async def fix(self, wanted: Wanted) -> None:
         """Supply what the command line names, for good."""
         for name in wanted.symbols:
-            exchange, market_name, symbol = _split(name, self._venues)
-            instruments = await self._feeding.instruments(
-                find_market(find_venue(exchange, self._venues), market_name), [symbol]
-            )
+            instruments = await find_instruments(self._feeding, *_split(name, self._venues))
             subscriptions = subscriptions_of(instruments, wanted.channels, wanted.interval)
             self._fixed.update(subscriptions)
             self._feeding.add(subscriptions)
@@ -186,12 +185,24 @@ class Supply:
         self._feeding.add([subscription])
 
 
-def _split(name: str, venues: Mapping[VenueId, Venue]) -> tuple[str, str, str]:
-    parts = name.split(":", 2)
-    if len(parts) != 3 or not all(parts):
-        raise ConfigError(f"not a symbol to serve: {name!r}", ("VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT",))
-    find_market(find_venue(parts[0], venues), parts[1])
-    return parts[0], parts[1], parts[2]
+def _split(name: str, venues: Mapping[VenueId, Venue]) -> tuple[Venue, str | None, tuple[str]]:
+    """Return the venue, the market if one is named, and the symbol, which may have colons of its own."""
+    exchange, _, whole = name.partition(":")
+    market, colon, symbol = whole.partition(":")
+    if not exchange or not whole or (colon and not (market and symbol)):
+        raise ConfigError(f"not a symbol to serve: {name!r}", _FORMS)
+    venue = find_venue(exchange, venues)
+    if colon:
+        try:
+            markets_of(venue, market, (symbol,))
+        except ConfigError:
+            if not tells_market(venue, whole):
+                raise
+        else:
+            return venue, market, (symbol,)
+    elif venue.default_market is None and not tells_market(venue, whole):
+        raise ConfigError(f"not a symbol to serve: {name!r}", _FORMS)
+    return venue, None, (whole,)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues import VENUES, find_market, find_venue
+from heliograph.venues import VENUES, find_venue, markets_of
 from heliograph.venues.contract import Market, Subscription, VenueError
 from heliograph.venues.directory import Directory
 
@@ -44,7 +44,8 @@ def check(wish: Wish) -> None:
         ConfigError: a venue, market, channel or interval that there is not.
 
     """
-    check_channels(find_market(find_venue(wish.venue, VENUES), wish.market), wish.channels, wish.interval)
+    for market, _ in markets_of(find_venue(wish.venue, VENUES), wish.market, wish.symbols):
+        check_channels(market, wish.channels, wish.interval)
 
 
 def check_channels(market: Market, channels: Sequence[str], interval: str) -> None:
@@ -83,8 +84,8 @@ def subscriptions_of(instruments: Sequence[Instrument], channels: Sequence[str],
 @asynccontextmanager
 async def open_wish(
     wish: Wish, settings: ConnectorSettings, tap: Tap, capture: Capture | None = None
-) -> AsyncIterator[MarketFeed]:
-    """Run the feed that supplies a wish while the context lasts.
+) -> AsyncIterator[None]:
+    """Run the feeds that supply a wish, one for each market that it is about, while the context lasts.
 
     Args:
         wish: what the user asked for.
@@ -99,24 +100,28 @@ async def open_wish(
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        venues = await stack.enter_async_context(open_venues(wish.where))
-        market = find_market(find_venue(wish.venue, venues), wish.market)
+        venues = await stack.enter_async_context(open_venues(wish.where, wish.venue))
+        venue = find_venue(wish.venue, venues)
         client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
-        listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
-        instruments = Directory(market, listed).find(wish.symbols)
+        wanted: list[tuple[Market, list[Subscription]]] = []
+        for market, symbols in markets_of(venue, wish.market, wish.symbols):
+            listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
+            instruments = Directory(market, listed).find(symbols)
+            wanted.append((market, subscriptions_of(instruments, wish.channels, wish.interval)))
 
         def refused(_: Sequence[Subscription], error: VenueError) -> None:
-            tap.fail(VenueRejected(market.venue, error.code, error.reason))
+            tap.fail(VenueRejected(venue.name, error.code, error.reason))
 
         streams = None
         if wish.valkey_url is not None:
             streams = await stack.enter_async_context(open_streams(wish.valkey_url, load(BusSettings)))
         sink = tap if streams is None else FanOut(tap, streams)
-        metrics = FeedMetrics(market.venue, market.market)
         settled = feed_settings(settings, load(RepairSettings))
-        feed = MarketFeed(
-            market, settled, sink, metrics, clock, client, resume=streams, refused=refused, capture=capture
-        )
-        feed.add(subscriptions_of(instruments, wish.channels, wish.interval))
-        async with beside(feed.run()):
-            yield feed
+        for market, subscriptions in wanted:
+            metrics = FeedMetrics(market.venue, market.market)
+            feed = MarketFeed(
+                market, settled, sink, metrics, clock, client, resume=streams, refused=refused, capture=capture
+            )
+            feed.add(subscriptions)
+            await stack.enter_async_context(beside(feed.run()))
+        yield

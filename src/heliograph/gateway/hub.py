@@ -11,7 +11,8 @@ from heliograph.metrics import FeedMetrics
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
 from heliograph.model.market import Candle, Gap
-from heliograph.venues.contract import Market, Subscription, VenueError
+from heliograph.venues import markets_of
+from heliograph.venues.contract import Market, Subscription, Venue, VenueError
 
 LINGER_S: Final = 5.0
 """How long an upstream subscription outlives its last client: reconnecting clients cost the venue nothing."""
@@ -59,6 +60,25 @@ class Source(Protocol):
 
     async def run(self, upstream: Upstream) -> None:
         """Supply until cancelled."""
+
+
+async def find_instruments(
+    source: Source, venue: Venue, market: str | None, symbols: Sequence[str]
+) -> list[Instrument]:
+    """Return the instruments that the symbols mean at a venue, of however many of its markets.
+
+    Args:
+        source: whose instruments they are to be.
+        venue: the venue.
+        market: its market's name or alias, if the user gave one.
+        symbols: what the user wrote.
+
+    Raises:
+        ConfigError: a market or symbol is not there, or a symbol does not tell its market where it must.
+
+    """
+    parts = [await source.instruments(*part) for part in markets_of(venue, market, symbols)]
+    return [instrument for part in parts for instrument in part]
 
 
 class _Topic:

@@ -12,12 +12,12 @@ from picows import WSCloseCode, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeRe
 from heliograph.errors import ConfigError, HeliographError, VenueRejected
 from heliograph.gateway import protocol
 from heliograph.gateway.connection import Connection, Limits, venue_words
-from heliograph.gateway.hub import Hub
+from heliograph.gateway.hub import Hub, find_instruments
 from heliograph.gateway.protocol import Refusal, Subscribe
 from heliograph.model.instrument import VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues import find_market, find_venue
+from heliograph.venues import find_venue
 from heliograph.venues.contract import Subscription, Venue
 
 log = structlog.get_logger()
@@ -96,8 +96,8 @@ class Server:
 
     async def _find(self, connection: Connection, request: Subscribe) -> None:
         try:
-            market = find_market(find_venue(request.exchange, self._venues), request.contract_type)
-            instruments = await self.hub.source.instruments(market, request.symbols)
+            venue = find_venue(request.exchange, self._venues)
+            instruments = await find_instruments(self.hub.source, venue, request.contract_type, request.symbols)
         except ConfigError as e:
             connection.refuse(Refusal(str(e)))
         except VenueRejected as e:

@@ -11,7 +11,7 @@ from heliograph.venues.okx.instruments import OPTION
 def test_the_symbol_tells_the_market_so_that_users_need_not() -> None:
     assert VENUE.market_of_symbol is not None
     assert VENUE.market_of_symbol("btc-usdt-swap") == "swap"
-    assert VENUE.default_market == SPOT
+    assert VENUE.default_market is None
 
 
 @pytest.mark.parametrize("name", ["spot", "swap", "futures", "option"])

@@ -82,7 +82,7 @@ VENUE: Final = Venue(
         FUTURES: _market(FUTURES, "future"),
         OPTION: _market(OPTION, "options"),
     },
-    default_market=SPOT,
+    default_market=None,  # A symbol tells its own.
     documentation="https://www.okx.com/docs-v5/en/, as of 2026-07",
     market_of=market_of,
     market_of_symbol=market_of_symbol,
