@@ -9,7 +9,7 @@ DIALECTS = sorted(Path(heliograph.venues.__file__).parent.glob("*/dialect*.py"))
 
 
 @pytest.mark.parametrize("path", DIALECTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_dialect_takes_nothing_from_its_venue_but_its_other_half(path: Path) -> None:
+def test_a_dialect_takes_nothing_from_its_venue_but_the_dialect_s_other_parts(path: Path) -> None:
     """Or the simulator would not be a second reading of the venue's documentation, and our codec its own judge."""
     own = f"heliograph.venues.{path.parent.name}"
     taken = {
@@ -23,7 +23,7 @@ def test_a_dialect_takes_nothing_from_its_venue_but_its_other_half(path: Path) -
             else []
         )
     }
-    assert {name for name in taken if name.startswith(own)} <= {f"{own}.dialect"}
+    assert all(name.startswith(f"{own}.dialect") for name in taken if name.startswith(own))
 
 
 def test_there_are_dialects_to_check() -> None:
