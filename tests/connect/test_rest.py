@@ -52,7 +52,7 @@ def market(port: int, weight_max: int = 6000) -> Market:
         ),
         "parse_error": lambda status, body: VenueError(code=str(status), reason=body.decode()),
         "headers": {},
-        "is_refusal": None,
+        "success_code": None,
         "next_instruments": None,
     }
     return Market(**dict.fromkeys(Market.__struct_fields__, unused) | used)
@@ -296,7 +296,7 @@ async def test_t20_a_refusal_with_status_200_is_a_no_a_wait_or_another_attempt()
         venue = limited(venue, refusals=(Refusal(code="slow", wait_s=0.05),), passing_codes=frozenset({"busy"}))
         venue = msgspec.structs.replace(
             venue,
-            is_refusal=lambda body: body != b"fine",
+            success_code="fine",
             parse_error=lambda _, body: VenueError(body.decode(), "words"),
         )
         with pytest.raises(VenueRejected) as caught:

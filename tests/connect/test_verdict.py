@@ -60,6 +60,10 @@ def test_a_refusal_matches_by_all_that_it_names(
 
 def test_a_success_is_nothing_else() -> None:
     assert judge(MARKET, 200, {}, b"{}", 60, None) is None
+    lying = msgspec.structs.replace(MARKET, success_code="0")
+    assert judge(lying, 200, {}, b'{"code":0,"msg":""}', 60, None) is None
+    assert judge(lying, 200, {}, b"[what has no code]", 60, None) is None
+    assert isinstance(judge(lying, 200, {}, b'{"code":7,"msg":"no"}', 60, None), VenueRejected)
 
 
 @pytest.mark.parametrize(

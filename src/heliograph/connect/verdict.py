@@ -77,9 +77,11 @@ def judge(
 
     """
     success = 200 <= status < 300
-    if success and (market.is_refusal is None or not market.is_refusal(body)):
+    if success and market.success_code is None:
         return None
     error = market.parse_error(status, body)
+    if success and error.code in (market.success_code, str(status)):  # The status for what is no envelope.
+        return None
     refusal = too_often(market.limits, status, error.code, error.reason)
     wait_s = retry_after_s(headers.get("Retry-After"))
     what = f"status {status}" if error.code == str(status) else f"status {status}, code {error.code}"

@@ -274,8 +274,8 @@ class Market(msgspec.Struct, frozen=True):
     """
     headers: Mapping[str, str] = {}
     """What every request and every socket's upgrade carries besides what HTTP needs."""
-    is_refusal: Callable[[bytes], bool] | None = None
-    """Tells of an answer whose HTTP status is a success whether it is a no all the same, which `parse_error` reads.
+    success_code: str | None = None
+    """What `parse_error` reads as the code of an answer that is none, at a venue that refuses with a status of success.
 
     None: this venue's statuses do not lie.
     """

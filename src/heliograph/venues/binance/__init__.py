@@ -53,7 +53,8 @@ _SPOT_LIMITS: Final = Limits(
 )
 
 # https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams: 10 messages a second,
-# a ping every 3 minutes. 1024 streams are documented, 200 were before, and 200 is what long-lived clients keep to.
+# a ping every 3 minutes. 1024 streams are documented, 200 were before, and 200 is what long-lived clients keep to. Both
+# kinds of futures share the weight of an address; that they share its connects is not said, and assumed to be safe.
 _FUTURES_LIMITS: Final = Limits(
     streams_per_connection_max=200,
     connects_max=300,
@@ -65,6 +66,8 @@ _FUTURES_LIMITS: Final = Limits(
     weight_window_s=60,
     weight_header="X-MBX-USED-WEIGHT-1M",
     stream_silence_s_max=60,
+    weight_pool="futures",
+    connect_pool="futures",
 )
 
 _FUTURES_KLINES: Final = ((99, 1), (499, 2), (1000, 5), (1500, 10))

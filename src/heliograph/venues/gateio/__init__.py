@@ -8,10 +8,22 @@ streams and messages, at most 100 sockets recommended).
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, Venue
+from heliograph.venues.contract import (
+    TOO_MANY_REQUESTS,
+    BudgetHeaders,
+    InstrumentPage,
+    Limits,
+    Market,
+    Rate,
+    Refusal,
+    Request,
+    Venue,
+)
 from heliograph.venues.gateio.answers import read_answer
 from heliograph.venues.gateio.bars import FUTURES_INTERVALS, SPOT_INTERVALS, Units, names_of
 from heliograph.venues.gateio.control import market_of
@@ -20,21 +32,31 @@ from heliograph.venues.gateio.market import Feed, Rules
 from heliograph.venues.gateio.rest import Rest, candle_request, parse_error
 from heliograph.venues.gateio.streams import STREAMS_PER_CONNECTION_MAX, Wire, plan
 
+_ADDRESS: Final = "address"
 _LIMITS: Final = Limits(
     streams_per_connection_max=STREAMS_PER_CONNECTION_MAX,
-    connects_max=100,  # Ours: sockets are bounded, how often they may be opened is not said.
+    connects_max=100,  # Ours: how often sockets may be opened is not said.
     connects_window_s=60,
     messages_per_s_max=100,  # Ours: none is named.
     connection_life_s=float("inf"),
     silence_s_max=30,  # Three pings that were not answered.
     weight_max=200,
     weight_window_s=10,
-    weight_header="",  # The venue's header says how much is left, not how much is used.
+    weight_header="",
+    weight_pool=_ADDRESS,
+    connect_pool=_ADDRESS,
+    connections_max=100,
+    headers=BudgetHeaders("X-Gate-RateLimit-Requests-Remain", "X-Gate-RateLimit-Limit"),
+    refusals=(TOO_MANY_REQUESTS, Refusal(code="TOO_MANY_REQUESTS"), Refusal(code="TOO_FAST")),
 )
 
 
 def _instruments_request(rules: Rules, name: str) -> Request:
     return Request(f"{rules.rest.prefix}/{name}", (), 1, InstrumentPage(rules.market))
+
+
+def _limits(prefix: str, *names: str) -> Limits:
+    return msgspec.structs.replace(_LIMITS, endpoints={f"{prefix}/{name}": Rate(200, 10) for name in names})
 
 
 def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: str) -> Market:
@@ -44,7 +66,7 @@ def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: 
         aliases=aliases,
         socket_url=socket_url,
         rest_url="https://api.gateio.ws",
-        limits=_LIMITS,
+        limits=_limits(rules.rest.prefix, "candlesticks", "order_book", list_name),
         intervals=tuple(sorted(rules.intervals.values(), key=list(Interval).index)),
         channels=(Channel.CANDLES, Channel.TICKER, Channel.TRADES, Channel.BOOK),
         instrument=rules.instrument,
@@ -56,6 +78,8 @@ def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: 
         trade_request=None,  # Gate pages past trades by time, not by a range of numbers.
         parse_error=parse_error,
         read_answer=partial(read_answer, rules),
+        # Else sizes are cut to whole contracts. https://www.gate.com/announcements/article/48788
+        headers={} if rules.rest.market == SPOT else {"X-Gate-Size-Decimal": "1"},
     )
 
 

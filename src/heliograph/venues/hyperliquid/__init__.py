@@ -11,7 +11,7 @@ from typing import Final
 from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, Venue
+from heliograph.venues.contract import InstrumentPage, Limits, Market, Rate, Request, Venue
 from heliograph.venues.hyperliquid.answers import read_answer
 from heliograph.venues.hyperliquid.control import market_of
 from heliograph.venues.hyperliquid.instruments import (
@@ -25,17 +25,22 @@ from heliograph.venues.hyperliquid.market import MESSAGES_PER_TICK, Feed
 from heliograph.venues.hyperliquid.rest import WEIGHT, candle_request, info_request, parse_error
 from heliograph.venues.hyperliquid.streams import STREAMS_MAX, plan
 
-# Half of the connects and of the weight, since each market counts its own and both share an address.
+_ADDRESS: Final = "address"
+
 _LIMITS: Final = Limits(
     streams_per_connection_max=STREAMS_MAX,
-    connects_max=15,
+    connects_max=30,
     connects_window_s=60,
     messages_per_s_max=MESSAGES_PER_TICK + 1,
     connection_life_s=float("inf"),  # None is documented.
     silence_s_max=60,
-    weight_max=600,
+    weight_max=1200,
     weight_window_s=60,
     weight_header="",  # The venue does not tell how much is used.
+    weight_pool=_ADDRESS,
+    connect_pool=_ADDRESS,
+    connections_max=10,
+    address_messages=Rate(2000, 60),
 )
 _LISTS: Final = {USDM: "meta", SPOT: "spotMeta"}
 

@@ -11,7 +11,17 @@ from typing import Final
 from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, Venue
+from heliograph.venues.contract import (
+    BANNED,
+    TOO_MANY_REQUESTS,
+    InstrumentPage,
+    Limits,
+    Market,
+    Rate,
+    Refusal,
+    Request,
+    Venue,
+)
 from heliograph.venues.okx.answers import read_answer
 from heliograph.venues.okx.control import market_of
 from heliograph.venues.okx.instruments import (
@@ -25,12 +35,25 @@ from heliograph.venues.okx.instruments import (
     parse_instruments,
 )
 from heliograph.venues.okx.market import Feed
-from heliograph.venues.okx.rest import HISTORY_WEIGHT, candle_request, parse_error, trade_request
-from heliograph.venues.okx.streams import BARS, CHANNELS_MAX, plan
+from heliograph.venues.okx.rest import (
+    HISTORY,
+    HISTORY_WEIGHT,
+    PASSING,
+    RECENT,
+    TRADES,
+    candle_request,
+    parse_error,
+    trade_request,
+)
+from heliograph.venues.okx.streams import BARS, CHANNELS_MAX, REQUESTS_PER_HOUR_MAX, plan
 
 # Connects: 3 a second and IP. Silence: the venue cuts a socket on which it sent nothing for 30 s, and we ask for a sign
-# of life after 20. No life of a connection is documented. REST: 40 requests in 2 s for recent candles, and 20 in 2 s,
-# which weigh double, for the rest; no header tells what is used. A book without changes is told about each 60 s.
+# of life after 20. No life of a connection is documented. 480 subscriptions and the like an hour and connection, in
+# which pings do not count. REST is counted by endpoint: 40 requests in 2 s for recent candles, and 20 in 2 s for the
+# rest; no header tells what is used. A book without changes is told about each 60 s.
+_ADDRESS: Final = "address"
+_TICKERS: Final = "/api/v5/market/tickers"
+_LISTS: Final = "/api/v5/public/instruments"
 _LIMITS: Final = Limits(
     streams_per_connection_max=CHANNELS_MAX,
     connects_max=3,
@@ -42,12 +65,18 @@ _LIMITS: Final = Limits(
     weight_window_s=2,
     weight_header="",
     stream_silence_s_max=90,
+    weight_pool=_ADDRESS,
+    connect_pool=_ADDRESS,
+    connection_messages=Rate(REQUESTS_PER_HOUR_MAX, 3600),
+    endpoints={RECENT: Rate(40, 2)} | dict.fromkeys((HISTORY, TRADES, _TICKERS, _LISTS), Rate(20, 2)),
+    refusals=(TOO_MANY_REQUESTS, BANNED, Refusal(code="50011")),
+    passing_codes=PASSING,
 )
 
 
 def _instruments_request(market: MarketId) -> Request:
     # The list of options is given for one underlying only; their tickers are given for all, without the sizes.
-    path = "/api/v5/market/tickers" if market == OPTION else "/api/v5/public/instruments"
+    path = _TICKERS if market == OPTION else _LISTS
     return Request(path, (("instType", TYPES[market]),), HISTORY_WEIGHT, InstrumentPage(market))
 
 
@@ -71,6 +100,7 @@ def _market(market: MarketId, *aliases: str) -> Market:
         trade_request=trade_request,
         parse_error=parse_error,
         read_answer=read_answer,
+        success_code="0",
     )
 
 

@@ -122,7 +122,7 @@ class Feed:
         # A clock that was set back must not silence us until it is where it was.
         if self._heard_ns is not None and not 0 <= now_ns - self._heard_ns < PING_NS:
             self._heard_ns = now_ns  # The shell gives up a socket that is silent for good.
-            effects.append(Send(b"ping"))
+            effects.append(Send(b"ping", heartbeat=True))
         if any(now_ns - left_ns >= ACKNOWLEDGED_NS_MAX for left_ns in self._unanswered.values()):
             self._unanswered.clear()
             effects.append(Reconnect("a subscription was not acknowledged"))
