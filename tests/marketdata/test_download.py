@@ -132,6 +132,35 @@ async def test_a_venue_that_lags_behind_our_clock_has_no_holes_at_its_end() -> N
         assert part.holes == [Hole(EPOCH_NS - 3 * MINUTE_NS, EPOCH_NS, download.ABSENT)], "an hour later they are"
 
 
+async def test_t7_a_candle_before_a_hole_at_the_end_is_proven_by_one_behind_the_hole() -> None:
+    """No row follows it in the answer to its own range, so that the answer alone does not prove it closed."""
+    absent = {EPOCH_NS - minute * MINUTE_NS for minute in (100, 99)}
+    async with past(filtered=without(absent)) as here:
+        wanted = await here.series("spot", 300, until=99)
+        downloader = here.downloader("spot")
+        part = await downloader.part(wanted, Span(wanted.from_ns, wanted.to_ns))
+        assert part.candles[-1].open_ns == EPOCH_NS - 101 * MINUTE_NS
+        assert [(h.from_ns, h.to_ns) for h in part.holes] == [(EPOCH_NS - 100 * MINUTE_NS, wanted.to_ns)]
+        assert here.judge(msgspec.structs.replace(wanted, to_ns=part.holes[0].from_ns), part.candles).faithful
+        assert downloader.requests == 3
+
+
+async def test_t7_a_candle_that_nothing_follows_is_left_for_the_next_time_unless_it_is_long_past() -> None:
+    absent = {EPOCH_NS - minute * MINUTE_NS for minute in range(100)}
+    async with past(filtered=without(absent)) as here:
+        wanted = await here.series("spot", 300, until=50)
+        part = await here.downloader("spot").part(wanted, Span(wanted.from_ns, wanted.to_ns))
+        assert part.span.to_ns == EPOCH_NS - 100 * MINUTE_NS
+        assert len(part.candles) == 200
+        assert part.holes == []
+        here.clock.advance(download.LONG_PAST_NS)
+        downloader = here.downloader("spot")
+        part = await downloader.part(wanted, Span(wanted.from_ns, wanted.to_ns))
+        assert len(part.candles) == 201
+        assert [(h.from_ns, h.to_ns) for h in part.holes] == [(EPOCH_NS - 99 * MINUTE_NS, wanted.to_ns)]
+        assert downloader.requests == 2
+
+
 async def test_the_venues_no_is_told_at_once() -> None:
     async with past() as here:
         wanted = await here.series("spot", 100)

@@ -18,7 +18,7 @@ from heliograph.connect.backoff import Backoff
 from heliograph.connect.limits import loop_clock_ns
 from heliograph.errors import DecodeError, VenueRejected, VenueUnreachable
 from heliograph.marketdata.dedupe import conflicts
-from heliograph.marketdata.history import Hole, Series, Span, end_of_known, last_open, missing, questions
+from heliograph.marketdata.history import Hole, Series, Span, end_of_known, last_open, missing, parts, questions
 from heliograph.model.event import VenueEvent
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle
@@ -28,7 +28,10 @@ PAGES_MAX: Final = 300
 """Answers to one range; a venue that keeps having another page is not believed."""
 DAY_NS: Final = 86_400 * NS_PER_S
 ABSENT: Final = "the venue has no candle here; it was asked twice"
-UNCLOSED: Final = "the venue gives a candle here, but not as closed"
+LONG_PAST_NS: Final = DAY_NS
+"""A candle that ended this long ago is final, whatever follows it: no clock or time zone is further off than this."""
+BEYOND_CANDLES: Final = 300
+"""How many candles beyond a younger one are looked at for one that proves it closed."""
 REVISED: Final = "two answers of the venue disagree"
 
 log = structlog.get_logger()
@@ -90,22 +93,23 @@ class Downloader:
 
         """
         found = await self._answer(series, span)
-        lacking = missing(series.interval, span, found.closed)
-        for stretch in questions(lacking):
-            again = await self._answer(series, stretch)
-            for open_ns, candle in again.closed.items():
-                found.closed.setdefault(open_ns, candle)
-            found.open |= again.open
+        for stretch in questions(missing(series.interval, span, found.closed)):
+            found.learn(await self._answer(series, stretch))
+        now_ns = self._clock.now_ns()
+        found.trust(now_ns - LONG_PAST_NS)
+        if unsure := found.unsure():
+            # Of two candles the later one proves the earlier closed, and a hole may have been between them.
+            found.learn(await self._answer(series, _beyond(series.interval, unsure[0], now_ns)))
         lacking = missing(series.interval, span, found.closed)
         end_ns = span.to_ns
         if span.to_ns == series.to_ns:
-            end_ns = end_of_known(lacking, span, series.interval, self._clock.now_ns())
+            end_ns = end_of_known(lacking, span, series.interval, now_ns)
+        end_ns = min([end_ns, *found.unsure()])
         holes = [
-            Hole(stretch.from_ns, min(stretch.to_ns, end_ns), UNCLOSED if _holds(found.open, stretch) else ABSENT)
-            for stretch in lacking
-            if stretch.from_ns < end_ns
+            Hole(stretch.from_ns, min(stretch.to_ns, end_ns), ABSENT) for stretch in lacking if stretch.from_ns < end_ns
         ]
-        return Part(Span(span.from_ns, end_ns), [found.closed[key] for key in sorted(found.closed)], holes)
+        candles = [found.closed[open_ns] for open_ns in sorted(found.closed) if open_ns < end_ns]
+        return Part(Span(span.from_ns, end_ns), candles, holes)
 
     async def first_open(self, series: Series) -> int | None:
         """Return an open time before which the venue has no candle of a series, as far as those of days show it.
@@ -188,9 +192,11 @@ class _Found:
         self._series = series
         self._span = span
         self.closed: dict[int, Candle] = {}
-        self.open: set[int] = set()
+        self.open: dict[int, Candle] = {}
+        """Those that no answer so far has proven closed, or that are live."""
 
     def take(self, events: list[VenueEvent]) -> None:
+        """Take what a page told."""
         for event in events:
             if not isinstance(event, Candle) or event.interval is not self._series.interval:
                 continue
@@ -199,13 +205,31 @@ class _Found:
             if not self._span.from_ns <= event.open_ns < self._span.to_ns:
                 continue
             if not event.closed:
-                self.open.add(event.open_ns)
+                self.open[event.open_ns] = event
                 continue
             known = self.closed.get(event.open_ns)
             if known is not None and conflicts(event, known):
                 raise DecodeError(f"{REVISED} about {self._series.name} at {iso_ms(event.open_ns)}")
             self.closed[event.open_ns] = event
 
+    def learn(self, more: "_Found") -> None:
+        """Take what another answer has of this range that was not known."""
+        for ours, theirs in ((self.closed, more.closed), (self.open, more.open)):
+            for open_ns, candle in theirs.items():
+                if self._span.from_ns <= open_ns < self._span.to_ns:
+                    ours.setdefault(open_ns, candle)
 
-def _holds(opens_ns: set[int], stretch: Span) -> bool:
-    return any(stretch.from_ns <= open_ns < stretch.to_ns for open_ns in opens_ns)
+    def trust(self, until_ns: int) -> None:
+        """Take candles that ended by then for closed."""
+        for open_ns, candle in self.open.items():
+            if candle.close_ns <= until_ns:
+                self.closed.setdefault(open_ns, msgspec.structs.replace(candle, closed=True))
+
+    def unsure(self) -> list[int]:
+        """Return the open times of candles that are not known to be closed, in order."""
+        return sorted(open_ns for open_ns in self.open if open_ns not in self.closed)
+
+
+def _beyond(interval: Interval, open_ns: int, now_ns: int) -> Span:
+    end_ns = next(parts(interval, open_ns, max(interval.next_open(open_ns), interval.open_of(now_ns)), BEYOND_CANDLES))
+    return Span(open_ns, end_ns.to_ns)
