@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from heliograph.sim import SimulatedBinance
+from heliograph.sim import SimulatedBinance, SimulatedVenue
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parent.parent / ".venv-conformance" / "bin" / "python"
 
-Run = Callable[[str], Awaitable[dict[str, Any]]]
+Run = Callable[..., Awaitable[dict[str, Any]]]
+"""Takes a script's name and, by keyword, what its environment has besides."""
 
 
 @pytest.fixture
@@ -25,21 +26,26 @@ async def sim() -> AsyncIterator[SimulatedBinance]:
 
 
 @pytest.fixture
-async def run(sim: SimulatedBinance) -> Run:
-    """Runs one client against the simulator, in a process and an environment of its own, and returns what it read."""
+async def run(sim: SimulatedVenue) -> Run:
+    """Runs one client against the simulator, in a process and an environment of its own, and returns what it read.
+
+    Its arguments are where the markets are, and where they are by TLS, as JSON.
+    """
     if not PYTHON.exists():
         missing = "no .venv-conformance: make conformance"
         if os.environ.get("HELIOGRAPH_CONFORMANCE") == "require":
             pytest.fail(missing)
         pytest.skip(missing)
 
-    async def start(script: str) -> dict[str, Any]:
+    async def start(script: str, **environment: str) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
             str(PYTHON),
             str(HERE / script),
             json.dumps(sim.endpoints),
+            json.dumps(sim.tls_endpoints),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env=os.environ | environment,
         )
         try:
             out, complaints = await asyncio.wait_for(process.communicate(), 90)

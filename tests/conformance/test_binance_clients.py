@@ -15,7 +15,7 @@ from heliograph.venues.scene import Bar, Book
 
 pytestmark = pytest.mark.conformance
 
-Run = Callable[[str], Awaitable[dict[str, Any]]]
+Run = Callable[..., Awaitable[dict[str, Any]]]
 
 MINUTE_NS = 60 * NS_PER_S
 
