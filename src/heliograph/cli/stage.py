@@ -19,6 +19,7 @@ from heliograph.bus.reader import Reader
 from heliograph.clock import SystemClock
 from heliograph.config import ConnectorSettings
 from heliograph.connect import rest
+from heliograph.connect.listing import list_instruments
 from heliograph.gateway.bustail import BusTail
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.publish import StreamSink
@@ -231,5 +232,5 @@ async def open_stage(speed: float, seed: int) -> AsyncIterator[Stage]:
 
 
 async def _listed(client: rest.Client, market: Market) -> list[Instrument]:
-    listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
+    listed = await list_instruments(client, market)
     return [i for i in listed if i.expiry_ns is None][:COINS]

@@ -10,6 +10,7 @@ from heliograph.app import Where, beside, feed_settings, open_streams, open_venu
 from heliograph.clock import SystemClock
 from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load
 from heliograph.connect import rest
+from heliograph.connect.listing import list_instruments
 from heliograph.errors import ConfigError, VenueRejected
 from heliograph.marketdata.fanout import FanOut
 from heliograph.marketdata.feed import MarketFeed
@@ -105,8 +106,7 @@ async def open_wish(
         client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
         wanted: list[tuple[Market, list[Subscription]]] = []
         for market, symbols in markets_of(venue, wish.market, wish.symbols):
-            listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
-            instruments = Directory(market, listed).find(symbols)
+            instruments = Directory(market, await list_instruments(client, market)).find(symbols)
             wanted.append((market, subscriptions_of(instruments, wish.channels, wish.interval)))
 
         def refused(_: Sequence[Subscription], error: VenueError) -> None:

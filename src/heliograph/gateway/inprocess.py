@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from heliograph.connect import rest
+from heliograph.connect.listing import list_instruments
 from heliograph.errors import ConfigError, DecodeError, VenueUnreachable
 from heliograph.gateway.hub import Upstream
 from heliograph.marketdata.feed import MarketFeed
@@ -84,8 +85,7 @@ class InProcess:
             if listed.read_s is not None and now_s() - listed.read_s < life_s:
                 return
             try:
-                body = await self._client.fetch(market, market.instruments_request())
-                listed.directory = Directory(market, market.parse_instruments(body))
+                listed.directory = Directory(market, await list_instruments(self._client, market))
             except (VenueUnreachable, DecodeError) as e:
                 log.warning("list of instruments not read", venue=market.venue, market=market.market, error=str(e))
                 return
