@@ -146,6 +146,10 @@ def test_an_option_is_found_by_the_unified_form_though_its_list_has_names_only()
         (gateio.VENUE, "usdm", "BTC/USDT:USDT", "BTC_USDT"),
         (gateio.VENUE, "coinm", "BTC/USD:BTC", "BTC_USD"),
         (hyperliquid.VENUE, "spot", "PURR/USDC", "PURR/USDC"),
+        (hyperliquid.VENUE, "usdm", "BTC/USDC:USDC", "BTC"),
+        (hyperliquid.VENUE, "usdm", "kPEPE/USDC", "kPEPE"),
+        (hyperliquid.VENUE, "usdm", "xyz:XYZ100/USDC:USDC", "xyz:XYZ100"),
+        (bybit.VENUE, "linear", "BTC/USDC:USDC", "BTCPERP"),
     ],
 )
 def test_m18_without_the_list_a_unified_symbol_is_spelled_as_the_market_spells(
@@ -163,7 +167,8 @@ def test_m18_without_the_list_a_unified_symbol_is_spelled_as_the_market_spells(
         (gateio.VENUE, "coinm", "BTC/USDT:USDT"),
         (gateio.VENUE, "coinm", "ETH/BTC:ETH"),
         (okx.VENUE, "futures", "BTC/USDT:USDT"),
-        (hyperliquid.VENUE, "usdm", "BTC/USDC:USDC"),
+        (hyperliquid.VENUE, "usdm", "BTC/USDT:USDT"),
+        (hyperliquid.VENUE, "usdm", "BTC/USD:BTC"),
     ],
 )
 def test_m18_without_the_list_nothing_is_guessed(venue: Venue, market: str, symbol: str) -> None:

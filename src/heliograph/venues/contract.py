@@ -13,6 +13,7 @@ from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, MarketId, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
+from heliograph.model.symbol import Symbol
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -281,6 +282,11 @@ class Market(msgspec.Struct, frozen=True):
     """
     next_instruments: Callable[[Request, bytes], Request | None] | None = None
     """Makes the request for the page of instruments that follows an answer to a request; None where none follows."""
+    spell: Callable[[Symbol], str | None] | None = None
+    """Tells the venue's own name of what a unified symbol says, where no list of instruments was read.
+
+    None, or an answer of None: it is the one of the usual spellings (`naming.spellings`) that `instrument` takes.
+    """
 
 
 class Venue(msgspec.Struct, frozen=True):

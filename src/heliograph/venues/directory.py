@@ -93,7 +93,8 @@ class Directory:
                 raise
         if symbol.settle is not None and self._market.market not in markets_for(symbol):
             raise ConfigError(self._about("Unknown", text), markets_for(symbol))
-        names = spellings(symbol, self._market.market)
+        own = None if self._market.spell is None else self._market.spell(symbol)
+        names = spellings(symbol, self._market.market) if own is None else [own]
         found = {i.id: i for name in names if (i := self._well_formed(name)) is not None}
         if len(found) != 1:
             # Of several names that the market could have, taking one would be a guess.

@@ -11,6 +11,7 @@ import msgspec
 
 from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.market import Channel
+from heliograph.model.symbol import Symbol
 from heliograph.venues.bybit.answers import read_answer
 from heliograph.venues.bybit.control import market_of
 from heliograph.venues.bybit.frames import FAULTS
@@ -98,6 +99,11 @@ def _next_instruments(request: Request, body: bytes) -> Request | None:
     return msgspec.structs.replace(request, query=(*query, ("cursor", cursor))) if cursor else None
 
 
+def _spell(symbol: Symbol) -> str | None:
+    # Perpetuals in USDC have no quote in their names: https://bybit-exchange.github.io/docs/v5/enum#symbol
+    return f"{symbol.base}PERP" if symbol.quote.upper() == "USDC" and symbol.expiry is None else None
+
+
 def _market(rules: Rules, aliases: tuple[str, ...]) -> Market:
     path = f"/v5/public/{rules.market}"
     return Market(
@@ -118,6 +124,7 @@ def _market(rules: Rules, aliases: tuple[str, ...]) -> Market:
         trade_request=None,
         parse_error=parse_error,
         read_answer=partial(read_answer, rules),
+        spell=_spell if rules.market == LINEAR else None,
         success_code="0",
         next_instruments=_next_instruments,
     )

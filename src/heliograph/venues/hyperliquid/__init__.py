@@ -11,6 +11,7 @@ from typing import Final
 from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
+from heliograph.model.symbol import Symbol
 from heliograph.venues.contract import InstrumentPage, Limits, Market, Rate, Request, Venue
 from heliograph.venues.hyperliquid.answers import read_answer
 from heliograph.venues.hyperliquid.control import market_of
@@ -49,6 +50,11 @@ def _instruments_request(market: MarketId) -> Request:
     return info_request({"type": _LISTS[market]}, WEIGHT, InstrumentPage(market))
 
 
+def _spell(symbol: Symbol) -> str | None:
+    # A perpetual is named for its coin alone.
+    return symbol.base if symbol.quote.upper() == "USDC" and symbol.expiry is None else None
+
+
 def _market(market: MarketId, aliases: tuple[str, ...]) -> Market:
     return Market(
         venue=HYPERLIQUID,
@@ -83,6 +89,7 @@ def _market(market: MarketId, aliases: tuple[str, ...]) -> Market:
         trade_request=None,
         parse_error=parse_error,
         read_answer=partial(read_answer, market),
+        spell=_spell if market == USDM else None,
     )
 
 
