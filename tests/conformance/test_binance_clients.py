@@ -144,21 +144,25 @@ async def test_binances_own_spot_sdk_reads_what_happened(sim: SimulatedBinance, 
     assert read["refusal"] == "BadRequestError: (-1121, 'Invalid symbol.')"
 
 
-async def test_binances_own_usdm_sdk_reads_what_happened_over_the_split_paths(sim: SimulatedBinance, run: Run) -> None:
-    read = await run("client_usdm_sdk.py")
+@pytest.mark.parametrize(("market", "symbol"), [("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")])
+async def test_binances_own_futures_sdks_read_what_happened(
+    sim: SimulatedBinance, run: Run, market: str, symbol: str
+) -> None:
+    """At USD-M over the paths that are split since 2026-04-23; COIN-M has but one."""
+    read = await run("client_futures_sdk.py", MARKET=market)
     streams, rest = read["streams"], read["rest"]
-    check_closed_klines(sim, "usdm", "BTCUSDT", streams["kline"])
-    check_rows(sim, "usdm", "BTCUSDT", rest["klines"])
-    check_aggregates(sim, "usdm", "BTCUSDT", streams["agg_trade"])
-    check_aggregates(sim, "usdm", "BTCUSDT", rest["agg_trades"])
+    check_closed_klines(sim, market, symbol, streams["kline"])
+    check_rows(sim, market, symbol, rest["klines"])
+    check_aggregates(sim, market, symbol, streams["agg_trade"])
+    check_aggregates(sim, market, symbol, rest["agg_trades"])
     told = [
         (row["id"], Decimal(row["price"]), Decimal(row["qty"]), row["time"], not row["isBuyerMaker"])
         for row in rest["trades"]
     ]
-    check_fills(sim, "usdm", "BTCUSDT", told)
-    check_depth(sim, "usdm", "BTCUSDT", rest["depth"], streams["diff_book_depth"])
-    check_tops(sim, "usdm", "BTCUSDT", streams["book_ticker"])
-    assert {row["symbol"] for row in rest["exchange_info"]["symbols"]} == set(scene_of(sim, "usdm").listings)
+    check_fills(sim, market, symbol, told)
+    check_depth(sim, market, symbol, rest["depth"], streams["diff_book_depth"])
+    check_tops(sim, market, symbol, streams["book_ticker"])
+    assert {row["symbol"] for row in rest["exchange_info"]["symbols"]} == set(scene_of(sim, market).listings)
     assert read["refusal"] == "BadRequestError: (-1121, 'Invalid symbol.')"
 
 

@@ -1,22 +1,33 @@
-"""Reads USD-M futures with Binance's own SDK and prints what it read as one JSON object.
+"""Reads futures with Binance's own SDK of their market and prints what it read as one JSON object.
 
-Runs in the environment of requirements-conformance.lock: `python client_usdm_sdk.py ENDPOINTS`.
+Runs in the environment of requirements-conformance.lock: `python client_futures_sdk.py ENDPOINTS`, with the market,
+`usdm` or `coinm`, in MARKET.
 """
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
 from binance_common.configuration import ConfigurationRestAPI, ConfigurationWebSocketStreams
+from binance_sdk_derivatives_trading_coin_futures.derivatives_trading_coin_futures import (
+    DerivativesTradingCoinFutures,
+)
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import (
     DerivativesTradingUsdsFutures,
 )
 
+SDKS = {
+    "usdm": (DerivativesTradingUsdsFutures, "BTCUSDT"),
+    "coinm": (DerivativesTradingCoinFutures, "BTCUSD_PERP"),
+}
 
-async def main(endpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
-    urls = endpoints["usdm"]
-    client = DerivativesTradingUsdsFutures(
+
+async def main(market: str, endpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
+    urls = endpoints[market]
+    sdk, symbol = SDKS[market]
+    client = sdk(
         config_rest_api=ConfigurationRestAPI(base_path=urls["rest_url"], timeout=10_000, retries=0),
         config_ws_streams=ConfigurationWebSocketStreams(stream_url=urls["socket_url"]),
     )
@@ -43,7 +54,7 @@ async def main(endpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
 
     streams = await client.websocket_streams.create_connection()
     for kind, name in names.items():
-        handle = await getattr(streams, name)(symbol="btcusdt", **arguments.get(kind, {}))
+        handle = await getattr(streams, name)(symbol=symbol.lower(), **arguments.get(kind, {}))
         handle.on("message", keep(kind))
     await asyncio.wait_for(begun.wait(), 20)
 
@@ -58,10 +69,10 @@ async def main(endpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
         return data.to_dict()
 
     read_rest = {
-        "depth": await ask(rest.order_book, symbol="BTCUSDT", limit=1000),
-        "klines": await ask(rest.kline_candlestick_data, symbol="BTCUSDT", interval="1m", limit=50),
-        "trades": await ask(rest.recent_trades_list, symbol="BTCUSDT", limit=100),
-        "agg_trades": await ask(rest.compressed_aggregate_trades_list, symbol="BTCUSDT", from_id=1000, limit=100),
+        "depth": await ask(rest.order_book, symbol=symbol, limit=1000),
+        "klines": await ask(rest.kline_candlestick_data, symbol=symbol, interval="1m", limit=50),
+        "trades": await ask(rest.recent_trades_list, symbol=symbol, limit=100),
+        "agg_trades": await ask(rest.compressed_aggregate_trades_list, symbol=symbol, from_id=1000, limit=100),
         "exchange_info": await ask(rest.exchange_information),
     }
     try:
@@ -73,4 +84,4 @@ async def main(endpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
     return {"streams": read, "rest": read_rest, "refusal": refusal}
 
 
-print(json.dumps(asyncio.run(main(json.loads(sys.argv[1]))), default=str))
+print(json.dumps(asyncio.run(main(os.environ["MARKET"], json.loads(sys.argv[1]))), default=str))
