@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from heliograph.venues import VENUES, bybit, find_market, find_venue, gateio, hy
 from heliograph.venues.contract import Venue
 from heliograph.venues.naming import MARKET_WORDS
 
-ALL: dict[str, Venue] = {**VENUES, **{v.name: v for v in (bybit.VENUE, gateio.VENUE, hyperliquid.VENUE)}}
+ALL: dict[str, Venue] = {v.name: v for v in (*VENUES.values(), bybit.VENUE, gateio.VENUE, hyperliquid.VENUE)}
 """Those in the table, and those whose folders are there."""
 
 # Section 1.1 of the facts: each market by every name that the OHLCV document's users may write; None is the default.
@@ -49,6 +52,17 @@ def test_each_name_means_one_market_and_is_a_word_for_one(venue: str) -> None:
     assert all(name == name.lower() for name in names)
     if venue in NAMES:
         assert MARKET_WORDS.issuperset(names)
+
+
+@pytest.mark.parametrize("venue", sorted(ALL))
+def test_the_page_about_symbols_names_every_market_and_every_word_for_it(venue: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "symbols.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {venue} |")]
+    told = {
+        found[1]: tuple(re.findall("`([^`]+)`", found[2] or ""))
+        for found in re.finditer(r"`([\w-]+)`(?: \(([^)]+)\))?", row.split("|")[2])
+    }
+    assert told == {market.market: market.aliases for market in ALL[venue].markets.values()}
 
 
 @pytest.mark.parametrize(("venue", "default"), DEFAULTS.items())
