@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from heliograph.metrics import FeedCollector, FeedMetrics
+from heliograph.metrics import FeedCollector, FeedMetrics, WorkerMetrics
 
 DOCUMENTED = {
     "connector_quotes_processed_total",
@@ -67,3 +67,18 @@ def test_a_feed_that_is_removed_is_no_longer_shown() -> None:
     collector.add(feed)
     collector.remove(feed)
     assert not any(sample for metric in collector.collect() for sample in metric.samples if metric.type != "info")
+
+
+def test_a_feed_worker_is_shown_where_there_is_one() -> None:
+    registry, collector = CollectorRegistry(), FeedCollector()
+    registry.register(collector)
+    assert b"heliograph_feed_workers" not in generate_latest(registry)
+    collector.worker = WorkerMetrics()
+    collector.worker.workers = 3
+    collector.worker.shards["binance", "spot"] = 11
+    collector.worker.moves["lost"] += 2
+    lines = generate_latest(registry).decode().splitlines()
+    assert "heliograph_feed_workers 3.0" in lines
+    assert 'heliograph_feed_shards{contract_type="spot",exchange="binance"} 11.0' in lines
+    assert 'heliograph_feed_shard_moves_total{outcome="lost"} 2.0' in lines
+    assert 'heliograph_feed_shard_moves_total{outcome="taken"} 0.0' in lines

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 import msgspec
 import structlog
 
+from heliograph.bus.leases import Identity, Leases
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Reader
 from heliograph.clock import Clock, SystemClock
@@ -26,7 +27,9 @@ from heliograph.marketdata.fanout import FanOut
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.publish import StreamSink
 from heliograph.marketdata.settings import FeedSettings
-from heliograph.metrics import FeedCollector, FeedMetrics
+from heliograph.marketdata.sharing import Slice
+from heliograph.marketdata.worker import Worker
+from heliograph.metrics import FeedCollector, FeedMetrics, WorkerMetrics
 from heliograph.model.instrument import MarketId, VenueId
 from heliograph.sim.layouts import played
 from heliograph.sim.venue import SimulatedVenue
@@ -226,16 +229,21 @@ async def open_venues(where: Where, only: str | None = None) -> AsyncIterator[Ma
 
 
 @asynccontextmanager
-async def open_streams(url: str, bus: BusSettings) -> AsyncIterator[StreamSink]:
+async def open_streams(url: str, bus: BusSettings, *, leased: bool = False) -> AsyncIterator[StreamSink]:
     """Open the streams of a server, to append to.
+
+    Args:
+        url: the server.
+        bus: how much the streams keep.
+        leased: append only while leases allow it.
 
     Raises:
         ConfigError: the URL cannot be used.
         BusError: the server is away, or refuses us.
 
     """
-    async with Publisher(url) as publisher, Reader(url, {}) as reader:
-        yield StreamSink(publisher, reader, stream_maxlen=bus.stream_maxlen, feed_maxlen=bus.feed_maxlen)
+    async with Publisher(url, leased=leased) as publisher, Reader(url, {}) as reader:
+        yield StreamSink(publisher, reader, stream_maxlen=bus.stream_maxlen, feed_maxlen=bus.feed_maxlen, leased=leased)
 
 
 @asynccontextmanager
@@ -255,12 +263,52 @@ async def open_source(
         BusError: the server is away, or refuses us.
 
     """
-    settings = feed_settings(connector, load(RepairSettings))
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(rest.Client(rest_settings(connector), random.Random()))
         streams: StreamSink | None = None
         if valkey_url is not None:
             streams = await stack.enter_async_context(open_streams(valkey_url, load(BusSettings)))
+        yield await stack.enter_async_context(_open_feeds(connector, collector, clock, streams))
+
+
+@asynccontextmanager
+async def open_worker(
+    connector: ConnectorSettings, collector: FeedCollector, clock: Clock, url: str, part: Slice | None
+) -> AsyncIterator[tuple[InProcess, Worker]]:
+    """Open feeds in this process that write to a server only what is this worker's part of it.
+
+    Args:
+        connector: the connector's settings.
+        collector: where the feeds' counters, and the worker's, are shown.
+        clock: the time of day.
+        url: the server.
+        part: the fixed part that is this worker's; None: what falls to it among the workers that are up.
+
+    Raises:
+        ConfigError: the URL cannot be used, or the clock differs from the server's.
+        BusError: the server is away, or refuses us.
+
+    """
+    bus = load(BusSettings)
+    collector.worker = WorkerMetrics()
+    async with AsyncExitStack() as stack:
+        # Opened before the publisher, and so left after it: what is ours is given back when all of it is written.
+        leases = await stack.enter_async_context(Leases(url, Identity.own(), lease_s=bus.feed_lease, clock=clock))
+        streams = await stack.enter_async_context(open_streams(url, bus, leased=True))
+        feeds = await stack.enter_async_context(_open_feeds(connector, collector, clock, streams))
+        worker = Worker(
+            leases, streams, lease_s=bus.feed_lease, part=part, metrics=collector.worker,
+            begin=feeds.add, end=feeds.hand_over,
+        )  # fmt: skip
+        async with beside(worker.run()):
+            yield feeds, worker
+
+
+@asynccontextmanager
+async def _open_feeds(
+    connector: ConnectorSettings, collector: FeedCollector, clock: Clock, streams: StreamSink | None
+) -> AsyncIterator[InProcess]:
+    settings = feed_settings(connector, load(RepairSettings))
+    async with rest.Client(rest_settings(connector), random.Random()) as client:
 
         def make_feed(market: Market, upstream: Upstream, metrics: FeedMetrics) -> MarketFeed:
             sink = upstream if streams is None else FanOut(upstream, streams)

@@ -65,6 +65,7 @@ class BusSettings(BaseSettings):
     valkey_binary: Path | None = Field(None, description="The server program to embed, instead of the one found")
     stream_maxlen: int = Field(10_000, gt=0, description="Entries kept in each market data stream, about")
     feed_maxlen: int = Field(100_000, gt=0, description="Entries kept in each merged feed, about")
+    feed_lease: Seconds = Field(6.0, ge=1, description="Seconds after which a feed worker that is not heard of is dead")
 
 
 class RepairSettings(BaseSettings):

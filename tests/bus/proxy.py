@@ -1,4 +1,4 @@
-"""A TCP proxy that loses replies: it can swallow what the server answers and then cut both sides."""
+"""A TCP proxy that loses replies, or delays requests, and can cut both sides."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards to a server; `swallow` keeps the answers back, `cut` drops every connection."""
+    """Forwards to a server; `swallow` keeps the answers back, `delay` the requests, `cut` drops every connection."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -16,11 +16,23 @@ class Proxy:
         self.swallowed_bytes = 0
         self.swallowed = asyncio.Event()
         self.connections = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.delayed = asyncio.Event()
 
     @property
     def url(self) -> str:
         assert self._server is not None
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    def delay(self) -> None:
+        """Keep requests back until `deliver`; `delayed` tells that there is one."""
+        self.delayed.clear()
+        self._flowing.clear()
+
+    def deliver(self) -> None:
+        """Let the requests through that were kept back."""
+        self._flowing.set()
 
     def cut(self) -> None:
         """Drop every connection; the next ones are forwarded in full again."""
@@ -45,6 +57,9 @@ class Proxy:
     async def _requests(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
+                if not self._flowing.is_set():
+                    self.delayed.set()
+                    await self._flowing.wait()
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
@@ -67,6 +82,7 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        self.deliver()
         self.cut()
         while self._writers:  # noqa: ASYNC110 (each ends itself within a few turns, once its sockets are gone)
             await asyncio.sleep(0)

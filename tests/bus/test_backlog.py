@@ -42,3 +42,23 @@ def test_entries_leave_in_the_order_they_came_and_are_weighed_once(steps: list[s
     while (batch := backlog.take()) is not None:
         left += batch.datas
     assert left == came
+
+
+@given(st.lists(st.sampled_from(["open", "closed"]), max_size=30), st.integers(0, 30))
+def test_what_goes_to_closed_streams_is_dropped_and_the_rest_stays_in_order(kinds: list[str], cut_at: int) -> None:
+    backlog = Backlog()
+    kept = Stream("kept", None, None)
+    gone = Stream("gone", None, None)
+    for number, kind in enumerate(kinds):
+        if number == cut_at:
+            backlog.close_open()
+        backlog.streams.append(kept if kind == "open" else gone)
+        backlog.datas.append(b"%d" % number)
+    gone.closed = True
+    assert backlog.drop_closed() == kinds.count("closed")
+    left = []
+    while (batch := backlog.take()) is not None:
+        left += [half.data for half in batch.commands()]
+        backlog.cut_bytes -= batch.size
+    assert left == [b"%d" % number for number, kind in enumerate(kinds) if kind == "open"]
+    assert backlog.pending_bytes == 0

@@ -16,6 +16,21 @@ from heliograph.errors import ConfigError
             "rediss://h?ssl_ca_certs=/ca&ssl_certfile=/c&ssl_keyfile=/k",
             Endpoint(host="h", tls=True, ca_file="/ca", certificate_file="/c", key_file="/k"),
         ),
+        ("valkey://h", Endpoint(host="h")),
+        ("valkeys://h", Endpoint(host="h", tls=True)),
+        ("redis+cluster://h", Endpoint(host="h")),
+        (
+            "rediss+cluster://me:p@h1:1,[::1]:2,h3?ssl_ca_certs=/ca",
+            Endpoint(
+                host="h1",
+                port=1,
+                username="me",
+                password="p",
+                tls=True,
+                ca_file="/ca",
+                others=(("::1", 2), ("h3", 6379)),
+            ),
+        ),
     ],
 )
 def test_a_url_is_read(url: str, expected: Endpoint) -> None:
@@ -27,6 +42,8 @@ def test_a_url_is_read(url: str, expected: Endpoint) -> None:
     [
         "http://me:hush@h", "me:hush@h", "redis://me:hush@h:x", "redis://me:hush@h/x", "redis://me:hush@h/-1",
         "redis://me:hush@h?timeout=1", "unix://", "redis://me:hush@h?db", "",
+        "redis+sentinel://me:hush@h", "valkey+cluster://me:hush@h,", "valkey+cluster://me:hush@h,h:x",
+        "redis://me:hush@h,h",
     ],
 )  # fmt: skip
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
@@ -48,3 +65,10 @@ def test_tls_files_that_are_missing_are_named() -> None:
     with pytest.raises(ConfigError, match="could not be loaded"):
         parse_url("rediss://h?ssl_ca_certs=/nowhere").ssl_context()
     assert parse_url("redis://h").ssl_context() is None
+
+
+def test_a_clusters_nodes_are_endpoints_of_their_own() -> None:
+    nodes = parse_url("valkey+cluster://me:p@h1:1,h2:2").all()
+    assert nodes == [
+        Endpoint(host=host, port=port, username="me", password="p") for host, port in (("h1", 1), ("h2", 2))
+    ]

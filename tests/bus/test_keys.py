@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from heliograph.bus import keys
-from heliograph.model.instrument import SPOT, Instrument, MarketId, VenueId
+from heliograph.model.instrument import SPOT, Instrument, InstrumentId, MarketId, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel, Gap, Side, Ticker, Trade, TradeCause
 
@@ -29,3 +29,10 @@ def test_two_markets_never_share_a_stream() -> None:
 
 def test_the_merged_feed_names_its_shard() -> None:
     assert keys.merged_feed("binance", "spot", 3) == "feed:binance:spot:3"
+
+
+def test_an_instruments_shard_is_for_good() -> None:
+    """Known values: another rule would break every bus that is in use."""
+    assert keys.shard_of(BITCOIN.id) == 9
+    assert {keys.shard_of(InstrumentId(f"binance:spot:{n}")) for n in range(1000)} == set(range(keys.SHARDS))
+    assert keys.shard_leases("binance", "spot") == "feed:leases:binance:spot"

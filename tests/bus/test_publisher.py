@@ -460,3 +460,85 @@ async def test_appends_of_one_turn_are_one_transaction(valkey: Server) -> None:
             publisher.append(stream, b"%d" % number)
         await publisher.flush()
         assert (await calls())["cmdstat_exec"]["calls"] == before + 1
+
+
+async def _late(url: str, *, leased: bool) -> list[bytes]:
+    """What stands on a stream after a writer's bytes were on their way for as long as it took another to take over."""
+    now_s = asyncio.get_running_loop().time
+    async with (
+        Proxy(int(url.rsplit(":", 1)[1].partition("/")[0])) as proxy,
+        Publisher(proxy.url, leased=leased) as loser,
+        Publisher(url, leased=leased) as taker,
+    ):
+        loser.hold.until(now_s() + 60, now_s())
+        own = await loser.open_stream("test:A:trades")
+        loser.append(own, b"1")
+        await loser.flush()
+        proxy.delay()
+        loser.append(own, b"2")
+        await proxy.delayed.wait()
+        loser.hold.until(0, now_s())  # Its lease is over; what it has written is still on its way.
+        taker.hold.until(now_s() + 60, now_s())
+        stream = await taker.open_stream("test:A:trades")
+        assert await written(url, "test:A:trades") == [b"1"]
+        proxy.deliver()
+        while loser.refused_ids == 0 and loser.acknowledged < 2:  # noqa: ASYNC110 (a counter has no event)
+            await asyncio.sleep(0.001)
+        taker.append(stream, b"2")  # as it comes from the venue again, the stream having ended before it
+        await taker.flush()
+        loser.close_streams(["test:A:trades"])
+    return await written(url, "test:A:trades")
+
+
+async def test_what_a_loser_had_written_comes_too_late_for_a_leased_stream(any_server: Server) -> None:
+    assert await _late(any_server.url, leased=True) == [b"1", b"2"]
+
+
+async def test_without_the_floor_it_would_be_doubled(any_server: Server) -> None:
+    assert await _late(any_server.url, leased=False) == [b"1", b"2", b"2"]
+
+
+async def test_a_leased_publisher_writes_only_while_it_may(any_server: Server) -> None:
+    now_s = asyncio.get_running_loop().time
+    url = any_server.url
+    async with Publisher(url, leased=True) as publisher:
+        stream = await publisher.open_stream("test:A:trades")
+        publisher.append(stream, b"1")
+        with pytest.raises(BusError):
+            await publisher.flush(0.05)
+        assert await written(url, "test:A:trades") == []
+        publisher.hold.until(now_s() + 60, now_s())
+        await publisher.flush()
+        publisher.hold.until(0, now_s())
+        publisher.append_many([stream, stream], [b"2", b"3"])
+        publisher.close_streams(["test:A:trades"])
+        await publisher.flush()
+        assert publisher.dropped == 2
+        assert publisher.pending_bytes == 0
+    assert await written(url, "test:A:trades") == [b"1"]
+
+
+async def test_a_lease_that_was_asked_for_before_a_reconnect_is_worth_nothing(any_server: Server) -> None:
+    """The server may have forgotten whom it gave it to."""
+    now_s = asyncio.get_running_loop().time
+    linked = asyncio.Event()
+    async with Publisher(any_server.url, leased=True, backoff_max_s=0.05) as publisher:
+        asked_s = now_s()
+        publisher.hold.until(asked_s + 60, asked_s)
+        stream = await publisher.open_stream("test:A:trades")
+        publisher.hold.when_linked(linked.set)
+        await any_server.restart()
+        await linked.wait()
+        publisher.append(stream, b"1")
+        publisher.hold.until(asked_s + 60, asked_s)
+        with pytest.raises(BusError):
+            await publisher.flush(0.05)
+        publisher.hold.until(now_s() + 60, now_s())
+        await publisher.flush()
+    assert await written(any_server.url, "test:A:trades") == [b"1"]
+
+
+async def test_a_stream_that_is_opened_leased_is_there_and_empty(any_server: Server) -> None:
+    async with Publisher(any_server.url, leased=True) as publisher, Reader(any_server.url, {}) as reader:
+        await publisher.open_stream("test:A:trades")
+        assert await reader.entries("test:A:trades") == []

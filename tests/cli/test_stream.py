@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from heliograph.bus import keys
 from heliograph.bus.embedded import Server
 from heliograph.bus.reader import Reader
 from heliograph.cli.stream import Board
@@ -56,7 +57,8 @@ async def test_what_is_streamed_can_be_published_as_well(valkey: Server) -> None
     assert done.returncode == 0, done.stderr
     async with Reader(valkey.url, {}) as reader:
         assert len(await reader.last_entries("binance:BTCUSDT:candles_1m", 10)) >= 5
-        assert len(await reader.last_entries("feed:binance:spot:0", 10)) >= 5
+        feed = keys.merged_feed("binance", "spot", keys.shard_of(BITCOIN.id))
+        assert len(await reader.last_entries(feed, 10)) >= 5
 
 
 def test_the_board_keeps_the_latest_of_each_kind() -> None:

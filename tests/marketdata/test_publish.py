@@ -53,7 +53,7 @@ async def test_every_kind_of_event_lands_on_its_stream_and_on_the_merged_feed_in
         await eventually(lambda: here.metrics.quotes_closed >= 3)
     await sink._publisher.flush()
     async with Reader(valkey.url, {}) as reader:
-        merged = await reader.entries("feed:binance:spot:0")
+        merged = await reader.entries(keys.merged_feed("binance", "spot", keys.shard_of(instrument.id)))
         assert len(merged) == here.metrics.events.total()
         names = [keys.of_kind(instrument, k) for k in (Ticker, Trade, BookSnapshot, BookDelta)]
         for key in (keys.candles(instrument, Interval.M1), *names):

@@ -51,6 +51,23 @@ class Backlog:
         """Put batches, in order, before all others."""
         self._batches = deque([*batches, *self._batches])
 
+    def drop_closed(self) -> int:
+        """Let go of what was to go to streams that were closed; return how many entries that was."""
+        self.close_open()
+        dropped = 0
+        for batch in self._batches:
+            entries, size = batch.leave_out_closed()
+            if not batch.acknowledged:  # Else it has been settled long ago, and is only here to be written once more.
+                dropped += entries
+                self.cut_bytes -= size
+        self._batches = deque(batch for batch in self._batches if batch.entries)
+        return dropped
+
+    def close_open(self) -> None:
+        """Make batches of all open entries."""
+        while self.datas:
+            self._batches.append(self._cut())
+
     def take(self) -> Batch | None:
         """Return what is to be written next, or None."""
         if self._batches:

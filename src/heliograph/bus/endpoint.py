@@ -3,6 +3,7 @@
 `Endpoint` is read from a URL and never shows its password.
 """
 
+import re
 import ssl
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,7 +13,12 @@ import msgspec
 from heliograph.errors import BusError, ConfigError
 
 PORT: Final = 6379
-URL_FORMS: Final = ("redis://[user:password@]host[:port][/db]", "rediss://… for TLS", "unix:///path/to/socket[?db=0]")
+URL_FORMS: Final = (
+    "redis://[user:password@]host[:port][/db]",
+    "rediss://… for TLS",
+    "redis+cluster://host:port[,host:port…] (rediss+cluster for TLS; valkey for redis) for a cluster",
+    "unix:///path/to/socket[?db=0]",
+)
 TLS_OPTIONS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -30,6 +36,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     db: int = 0
+    others: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports of further nodes of the same cluster, to be asked when this one is away."""
+
+    def all(self) -> "list[Endpoint]":
+        """Return this node and the others, each by itself."""
+        alone = msgspec.structs.replace(self, others=())
+        return [alone, *(msgspec.structs.replace(alone, host=host, port=port) for host, port in self.others)]
 
     def __str__(self) -> str:
         """Return the URL without credentials."""
@@ -71,6 +84,7 @@ def parse_url(url: str, *, username: str | None = None, password: str | None = N
 
     """
     try:
+        url, others = _split_nodes(url)
         parts = urlsplit(url)
         port = parts.port or PORT
         options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
@@ -80,6 +94,8 @@ def parse_url(url: str, *, username: str | None = None, password: str | None = N
         raise ConfigError("the server's URL cannot be read", URL_FORMS) from None
     if parts.scheme not in ("redis", "rediss", "unix") or (parts.scheme == "unix" and not parts.path) or db < 0:
         raise ConfigError("the server's URL is of no known form", URL_FORMS)
+    if "," in (parts.hostname or ""):
+        raise ConfigError("the server's URL names several nodes, but not as a cluster's", URL_FORMS)
     if unknown := sorted(set(options) - set(TLS_OPTIONS)):
         raise ConfigError(f"the server's URL has the unknown option {unknown[0]!r}", ("db", *TLS_OPTIONS))
     return Endpoint(
@@ -93,7 +109,29 @@ def parse_url(url: str, *, username: str | None = None, password: str | None = N
         username=unquote(parts.username) if parts.username else username,
         password=unquote(parts.password) if parts.password else password,
         db=db,
+        others=others,
     )
+
+
+def _split_nodes(url: str) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """Return a cluster's URL as that of its first node, and the addresses of the others; any other URL as it is."""
+    scheme, separator, rest = url.partition("://")
+    kind, plus, cluster = scheme.partition("+")
+    plain = {"valkey": "redis", "valkeys": "rediss"}.get(kind, kind)
+    if not plus:
+        return plain + separator + rest, ()
+    if cluster != "cluster" or plain not in ("redis", "rediss"):
+        return url, ()
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    credentials, at, hosts = place.rpartition("@")
+    first, *more = hosts.split(",")
+    others = []
+    for host in more:
+        parts = urlsplit(f"//{host}")
+        if not parts.hostname:
+            raise ValueError("a node without a host")
+        others.append((parts.hostname, parts.port or PORT))
+    return f"{plain}://{credentials}{at}{first}{rest[len(place) :]}", tuple(others)
 
 
 _ADVICE: Final = {
@@ -106,8 +144,8 @@ _ADVICE: Final = {
     "MISCONF": "the server cannot write to its disk: free some space",
     "MASTERDOWN": "the replica has lost its primary",
     "BUSY": "a script holds the server",
-    "MOVED": "this is a cluster; Heliograph needs a standalone server",
-    "CROSSSLOT": "this is a cluster; Heliograph needs a standalone server",
+    "MOVED": "another node of the cluster has this key",
+    "CLUSTERDOWN": "the cluster does not serve every slot: it comes back when a replica has been promoted",
     "WRONGTYPE": "the key holds something else than a stream: rename or delete it",
 }
 

@@ -31,7 +31,9 @@ class Stream:
 
     """
 
-    __slots__ = ("ahead", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "trim_head", "until_trim")
+    __slots__ = (
+        "ahead", "closed", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "trim_head", "until_trim"
+    )  # fmt: skip
 
     def __init__(self, key: str, maxlen: int | None, merged: "Stream | None") -> None:
         name = key.encode()
@@ -40,6 +42,8 @@ class Stream:
         self.merged = merged
         self.ahead: EntryId | None = None
         """The stream's last id while that lies ahead of the publisher's own ids, else None."""
+        self.closed = False
+        """Whether somebody else writes it by now, so that nothing of ours may follow."""
         self.head = resp.CRLF + resp.prefix(5, b"XADD", name)
         bound = () if maxlen is None else (b"MAXLEN", b"~", b"%d" % maxlen)
         self.trim_head = resp.CRLF + resp.prefix(5 + len(bound), b"XADD", name, *bound)
@@ -136,6 +140,16 @@ class Batch:
         """Write these no more, should the batch be written again: another batch has them, under other ids."""
         gone = {(half.entry, half.on_feed) for half in halves}
         self.halves = [half for half in self.commands() if (half.entry, half.on_feed) not in gone]
+
+    def leave_out_closed(self) -> tuple[int, int]:
+        """Write nothing more to streams that were closed; return how many entries, and bytes, are gone altogether."""
+        if self.halves is None and not any(stream.closed for stream in self.streams):
+            return 0, 0
+        kept = [half for half in self.commands() if not half.target.closed]
+        entries, size = self.entries, self.size
+        self.halves = kept
+        self.entries, self.size = weigh(kept)
+        return entries - self.entries, size - self.size
 
     def span(self) -> int:
         """Return how many ids in a row the batch needs."""

@@ -15,7 +15,7 @@ import hiredis
 
 from heliograph.bus import resp
 from heliograph.bus.endpoint import Endpoint, refusal
-from heliograph.bus.ids import EntryId, parse_id
+from heliograph.bus.ids import EntryId, format_id, parse_id
 from heliograph.errors import BusError
 
 Reply = Any
@@ -59,6 +59,8 @@ class Link(asyncio.Protocol):
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.paused = False
         self.lost: str | None = None
+        self.mode = "standalone"
+        """What the server says it is: `standalone`, `cluster` or `sentinel`."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -233,7 +235,9 @@ async def _greet(link: Link, endpoint: Endpoint, name: str) -> None:
     hello: list[str | int] = ["HELLO", 2]
     if endpoint.password is not None:
         hello += ["AUTH", endpoint.username or "default", endpoint.password]
-    await link.request(*hello, "SETNAME", name)
+    said = await link.request(*hello, "SETNAME", name)
+    if b"mode" in said:
+        link.mode = said[said.index(b"mode") + 1].decode()
     if endpoint.db:
         await link.request("SELECT", endpoint.db)
 
@@ -272,3 +276,38 @@ async def last_id(link: Link, key: str) -> EntryId:
             return (0, 0)
         raise
     return parse_id(reply[reply.index(b"last-generated-id") + 1])
+
+
+async def raise_floor(link: Link, key: str, floor: EntryId) -> EntryId:
+    """Make a stream refuse every id that is not above `floor`, and return the last id that it counts as given out.
+
+    Whatever another writer has numbered before this moment and not yet delivered comes too late from now on. A stream
+    that does not exist is made, empty.
+
+    Args:
+        link: to the server.
+        key: the stream.
+        floor: above every id that the other writer has taken from its clock. Those that it has counted on from the
+            stream's last one, where that was ahead of its clock, are within the same millisecond, which is left too.
+
+    Raises:
+        BusError: the server refused, or the connection ended.
+
+    """
+    while True:
+        newest = await last_id(link, key)
+        target = max(floor, (newest[0] + 1, 0))
+        exact = format_id(target)
+        try:
+            if newest == (0, 0):
+                # XSETID wants a stream that exists. What comes and goes in one transaction is seen by nobody.
+                commands = [("XADD", key, exact, "data", ""), ("XDEL", key, exact)]
+                payload = b"".join(resp.command(*command) for command in (("MULTI",), *commands, ("EXEC",)))
+                await link.exchange(payload, 4)
+            else:
+                await link.request("XSETID", key, exact)
+        except BusError as e:
+            if "smaller than the" in str(e) or "equal or smaller" in str(e):
+                continue  # Somebody has appended meanwhile.
+            raise
+        return target

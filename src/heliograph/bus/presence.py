@@ -4,7 +4,31 @@ import asyncio
 
 from heliograph.bus.entries import Half, Stream
 from heliograph.bus.ids import EntryId, format_id, parse_id
-from heliograph.bus.link import Link
+from heliograph.bus.link import Link, last_id
+
+
+async def sort_out(
+    link: Link, halves: list[Half], *, written_before: bool
+) -> tuple[list[Half], list[tuple[Stream, EntryId]]]:
+    """Return those halves of one transaction that need new ids, and the last ids of their streams.
+
+    A refusal on the first write means another writer or a clock behind. After a lost reply it usually means that the
+    write had arrived; the server is asked, since it may have been refused before the reply was lost.
+
+    Raises:
+        BusError: the server refused, or the connection ended.
+
+    """
+    absent: list[Half] = []
+    ahead: list[tuple[Stream, EntryId]] = []
+    for target in {half.target.key: half.target for half in halves}.values():
+        own = [half for half in halves if half.target is target]
+        if written_before:
+            own = await missing(link, target, own)
+        if own:
+            ahead.append((target, await last_id(link, target.key)))
+            absent += own
+    return sorted(absent, key=lambda half: (half.entry, half.on_feed)), ahead
 
 
 async def missing(link: Link, target: Stream, halves: list[Half]) -> list[Half]:

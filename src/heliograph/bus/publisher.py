@@ -10,12 +10,13 @@ stream and its copy on the merged feed stand or fall together. Three things make
   with a busy disk).
 
 One stream has one writer at a time. A second writer is noticed (`refused_ids`) and survived, but then the order between
-the two is the server's.
+the two is the server's. Where several processes may come to write the same streams one after the other, each is opened
+`leased`: see `Hold`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, Self
 
@@ -23,9 +24,10 @@ from heliograph.bus import resp
 from heliograph.bus.backlog import BATCH_ENTRIES, Backlog
 from heliograph.bus.endpoint import Endpoint, parse_url, refusal
 from heliograph.bus.entries import Batch, Half, Stream, refusals, weigh
+from heliograph.bus.hold import Hold
 from heliograph.bus.ids import EntryId, IdSource
-from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s, run_id
-from heliograph.bus.presence import missing
+from heliograph.bus.link import Link, Reply, open_link, pause_s, run_id
+from heliograph.bus.presence import sort_out
 from heliograph.bus.retained import Retained
 from heliograph.clock import NS_PER_MS, Clock, SystemClock
 from heliograph.errors import BusError, ConfigError
@@ -50,10 +52,12 @@ class Publisher:
     Counters are plain integers, to be read at any time: `acknowledged` (entries that the server has answered for),
     `resent` (entries written more than once), `settled_by_id` (of those, entries that turned out to be there),
     `refused_ids` (XADDs refused at first sight, which get a new id), `failed` (XADDs that can never succeed, such as on
-    a key of another type, and are given up). `last_error` says what went wrong last.
+    a key of another type, and are given up), `dropped` (entries let go with their streams). `last_error` says what went
+    wrong last.
 
     The user needs the rights `+hello +client|setname +ping +multi +exec +xadd +xtrim +xlen +xrange +xinfo|stream` on
-    its streams; without `+info` every reconnect counts as one to a restarted server, which costs some repetition.
+    its streams, and `+xsetid +xdel` where it is leased; without `+info` every reconnect counts as one to a restarted
+    server, which costs some repetition.
 
     Args:
         url: the server, as `redis://`, `rediss://` or `unix://`.
@@ -68,6 +72,7 @@ class Publisher:
         backoff_max_s: the longest pause between two attempts, in seconds; pauses double and are jittered in full.
         close_timeout_s: how long closing waits for the last acknowledgements, in seconds.
         clock: what the ids' milliseconds are read from.
+        leased: write only while `hold` allows it, and make every stream that is opened refuse older ids.
 
     """
 
@@ -76,6 +81,7 @@ class Publisher:
     settled_by_id = 0
     refused_ids = 0
     failed = 0
+    dropped = 0
     last_error: str | None = None
 
     _scheduled = False
@@ -99,6 +105,7 @@ class Publisher:
         backoff_max_s: float = 2.0,
         close_timeout_s: float = 10.0,
         clock: Clock | None = None,
+        leased: bool = False,
     ) -> None:
         self._endpoint = parse_url(url, username=username, password=password) if isinstance(url, str) else url
         self._name = name
@@ -110,6 +117,7 @@ class Publisher:
         self._backoff_max_s = backoff_max_s
         self._close_timeout_s = close_timeout_s
         self._clock = SystemClock() if clock is None else clock
+        self.hold = Hold(leased=leased, resumed=self._pump)
 
         self._known: dict[str, Stream] = {}
         self._feeds: list[Stream] = []
@@ -214,7 +222,7 @@ class Publisher:
                 raise ConfigError(f"the stream {key} is already open with another maxlen or merged feed")
             return known
         stream = Stream(key, maxlen, merged)
-        newest = await self._ask(partial(last_id, key=key))
+        newest = await self._ask(partial(self.hold.open, key=key, now_ms=self._clock.now_ns() // NS_PER_MS))
         if newest[0] >= 2**64 - 1:
             raise BusError(f"{self._endpoint}: the stream {key} has used up its last possible id: rename or delete it")
         if key in self._known:
@@ -224,6 +232,16 @@ class Publisher:
         if merged is not None and merged not in self._feeds:
             self._feeds.append(merged)
         return stream
+
+    def close_streams(self, keys: Iterable[str]) -> None:
+        """Write nothing more to these streams: somebody else does. What of theirs is pending is dropped."""
+        for stream in [stream for key in keys if (stream := self._known.pop(key, None)) is not None]:
+            stream.closed = True
+            self._ahead.discard(stream)
+        self._feeds = [feed for feed in self._feeds if not feed.closed]
+        self.dropped += self._backlog.drop_closed()
+        self._tell_if_room()
+        self._tell_if_settled()
 
     def append(self, stream: Stream, data: bytes) -> None:
         """Append one entry, with the field `data`, to a stream and to its merged feed.
@@ -300,6 +318,8 @@ class Publisher:
 
     def _pump(self) -> None:
         link = self._link
+        if self.hold.lapsed(asyncio.get_running_loop().time()):
+            return
         while link is not None and link.writable and len(self._flight) < self._window:
             batch = self._backlog.take()
             if batch is None:
@@ -358,6 +378,9 @@ class Publisher:
     def _settle(self, entries: int, size: int) -> None:
         self.acknowledged += entries
         self._backlog.cut_bytes -= size
+        self._tell_if_room()
+
+    def _tell_if_room(self) -> None:
         if self._full and self._backlog.cut_bytes <= self._low_bytes:
             self._full = False
             for callback in self._when_writable:
@@ -388,26 +411,19 @@ class Publisher:
     # Refused ids.
 
     async def _repair(self, link: Link, batch: Batch, halves: list[Half], *, written_before: bool) -> None:
-        """Settle what is there already, and give the rest new ids.
-
-        A refusal on the first write means another writer or a clock behind. After a lost reply it usually means that
-        the write had arrived; the server is asked, since it may have been refused before the reply was lost.
-        """
-        absent: list[Half] = []
-        for target in {half.target.key: half.target for half in halves}.values():
-            own = [half for half in halves if half.target is target]
-            if written_before:
-                own = await missing(link, target, own)
-            if own:
-                self._note_last_id(target, await last_id(link, target.key))
-                absent += own
-        entries, size = weigh(halves)
-        left_entries, left_size = weigh(absent)
+        """Settle what is there already, and give the rest new ids."""
+        given_up = [half for half in halves if half.target.closed]
+        halves = [half for half in halves if not half.target.closed]
+        self.dropped += weigh(given_up)[0]
+        self._settle(*weigh(given_up))
+        absent, ahead = await sort_out(link, halves, written_before=written_before)
+        for target, newest in ahead:
+            self._note_last_id(target, newest)
+        (entries, size), (left_entries, left_size) = weigh(halves), weigh(absent)
         self.settled_by_id += entries - left_entries if written_before else 0
         self._settle(entries - left_entries, size - left_size)
         if absent:
             batch.leave_out(absent)
-            absent.sort(key=lambda half: (half.entry, half.on_feed))
             self._backlog.put_first([Batch.of_halves(absent)])
 
     def _note_last_id(self, stream: Stream, newest: EntryId) -> None:
@@ -472,11 +488,13 @@ class Publisher:
             again = self._retained.take_all()
         self._backlog.put_first([*again, *self._flight])
         self._flight.clear()
+        self.dropped += self._backlog.drop_closed()
         self._run_id = server
         self._run_number += 1
         self._heard_s = self._written_s = asyncio.get_running_loop().time()
         self._link = link
         self._linked.set()
+        self.hold.linked(self._heard_s)
         self._pump()
         self._tell_if_settled()
 

@@ -188,7 +188,7 @@ def serve(
     from heliograph.cli.serve import serve as run
 
     where = Where(simulated, endpoint)
-    wanted = Wanted(role, symbols or [], channel or ["candles"], interval, where, valkey, host, port, probe_port)
+    wanted = Wanted(role, symbols or [], channel or ["candles"], interval, where, valkey, host, port, probe_port, shard)
     _finish(run(wanted, settings))
 
 
@@ -228,6 +228,10 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None, name: s
 
     """
     try:
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="I/N: serve a fixed part; default: share with whatever feeds are up."),
+    ] = None,
         outcome = command(args=arguments, prog_name=name, standalone_mode=False)
     except _ClickError as e:
         typer.echo(_usage(name, e), err=True)

@@ -23,6 +23,8 @@ from heliograph.gateway.hub import find_instruments
 from heliograph.gateway.inprocess import InProcess
 from heliograph.gateway.probes import Probes, open_probes
 from heliograph.marketdata.demand import DemandTail
+from heliograph.marketdata.sharing import parse_slice
+from heliograph.marketdata.worker import Worker
 from heliograph.metrics import FeedCollector
 from heliograph.model.event import Event
 from heliograph.model.instrument import VenueId
@@ -48,6 +50,8 @@ class Wanted(msgspec.Struct, frozen=True):
     host: str | None
     port: int | None
     probe_port: int | None
+    shard: str | None = None
+    """The fixed part of every market that a feed serves, such as `2/3`; None: what falls to it among all feeds."""
 
 
 def serve(wanted: Wanted, settings_file: Path | None) -> int:
@@ -60,6 +64,10 @@ def serve(wanted: Wanted, settings_file: Path | None) -> int:
     """
     if wanted.role not in ROLES:
         raise ConfigError(f"unknown role {wanted.role!r}", ROLES)
+    if wanted.shard is not None:
+        if wanted.role != "feed":
+            raise ConfigError(f"--shard is for serve feed, not for {wanted.role}")
+        parse_slice(wanted.shard)
     subscriptions_of([], wanted.channels, wanted.interval)
     for name in wanted.symbols:
         for market, _ in markets_of(*_split(name, VENUES)):
@@ -94,9 +102,11 @@ async def _serve(wanted: Wanted, connector: ConnectorSettings, bus: BusSettings)
         about: dict[str, str] = {"role": wanted.role}
         feeding: InProcess | None = None
         if wanted.role in ("all", "feed"):
-            feeding = await stack.enter_async_context(app.open_source(connector, collector, clock, url))
-            await stack.enter_async_context(app.beside(feeding.run(Silent())))
-            supply = Supply(feeding, venues)
+            part = None if wanted.shard is None else parse_slice(wanted.shard)
+            opened = app.open_worker(connector, collector, clock, url, part)
+            feeding, _ = supplied = await stack.enter_async_context(opened)
+            await stack.enter_async_context(app.beside(supplied[0].run(Silent())))
+            supply = Supply(*supplied, venues)
             await supply.fix(wanted)
             tail = DemandTail(url, venues, clock, supply.change)
             await stack.enter_async_context(app.beside(supply.run()))
@@ -138,13 +148,15 @@ class Supply:
     """What a feed process supplies: what its command line names, and for a while what gateways ask for.
 
     Args:
-        feeding: the feeds.
+        feeding: knows the venues' instruments.
+        worker: supplies them, or leaves them to another one.
         venues: what there is to supply.
 
     """
 
-    def __init__(self, feeding: InProcess, venues: Mapping[VenueId, Venue]) -> None:
+    def __init__(self, feeding: InProcess, worker: Worker, venues: Mapping[VenueId, Venue]) -> None:
         self._feeding = feeding
+        self._worker = worker
         self._venues = venues
         self._fixed: set[Subscription] = set()
         self._asked: dict[Subscription, Subscription] = {}
@@ -156,7 +168,7 @@ class Supply:
             instruments = await find_instruments(self._feeding, *_split(name, self._venues))
             subscriptions = subscriptions_of(instruments, wanted.channels, wanted.interval)
             self._fixed.update(subscriptions)
-            self._feeding.add(subscriptions)
+            self._worker.want(subscriptions)
 
     def change(self, begun: Sequence[Subscription], ended: Sequence[Subscription]) -> None:
         """Take note of what gateways have begun and ceased to ask for; `run` sees to it."""
@@ -169,7 +181,7 @@ class Supply:
             for asked in begun:
                 await self._begin(asked)
             known = [self._asked.pop(asked) for asked in ended if asked in self._asked]
-            self._feeding.remove([s for s in known if s not in self._fixed and s not in self._asked.values()])
+            self._worker.unwant([s for s in known if s not in self._fixed and s not in self._asked.values()])
 
     async def _begin(self, asked: Subscription) -> None:
         """Supply what a gateway asks for, under the name that the venue's own list gives it."""
@@ -182,7 +194,7 @@ class Supply:
             return
         subscription = msgspec.structs.replace(asked, instrument=instrument)
         self._asked[asked] = subscription
-        self._feeding.add([subscription])
+        self._worker.want([subscription])
 
 
 def _split(name: str, venues: Mapping[VenueId, Venue]) -> tuple[Venue, str | None, tuple[str]]:

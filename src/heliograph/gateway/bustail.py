@@ -62,7 +62,7 @@ class BusTail:
     """
 
     def __init__(
-        self, url: str | Endpoint, gateway: str, collector: FeedCollector, clock: Clock, *, shards: int = 1
+        self, url: str | Endpoint, gateway: str, collector: FeedCollector, clock: Clock, *, shards: int = keys.SHARDS
     ) -> None:
         self._endpoint = parse_url(url) if isinstance(url, str) else url
         self._gateway = gateway

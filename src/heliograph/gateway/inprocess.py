@@ -106,6 +106,13 @@ class InProcess:
             if key in self._feeds:
                 self._feeds[key].remove(part)
 
+    def hand_over(self, subscriptions: Sequence[Subscription]) -> None:
+        """Supply these no longer, since another process does: see `MarketFeed.hand_over`."""
+        self.remove(subscriptions)
+        for key, part in _by_market(subscriptions).items():
+            if key in self._feeds:
+                self._feeds[key].hand_over(part)
+
     def feeds(self) -> Sequence[FeedMetrics]:
         """Return the counters of every market of which something is wanted."""
         return [self._metrics[key] for key, wanted in self._wanted.items() if wanted and key in self._metrics]

@@ -8,7 +8,7 @@ While the consumer keeps up, nothing is queued at all.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
@@ -137,6 +137,13 @@ class Lanes:
 
         """
         self._slots.pop((instrument, kind), None)
+
+    def discard(self, instruments: Collection[InstrumentId]) -> None:
+        """Drop all that waits of these instruments: somebody else delivers it."""
+        self._keep = deque(event for event in self._keep if event.instrument.id not in instruments)
+        for key in [key for key in self._slots if key[0] in instruments]:
+            del self._slots[key]
+        self.drain()
 
     def _queue(self, event: Event) -> None:
         if type(event) is Candle:

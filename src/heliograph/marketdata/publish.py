@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
+import structlog
 
 from heliograph.bus import keys
 from heliograph.bus.entries import Stream
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Entry, Reader
 from heliograph.clock import from_iso
+from heliograph.errors import BusError
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument, InstrumentId
@@ -20,6 +21,8 @@ from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap, Ticker, Trade
 from heliograph.model.wire import Encoder
 from heliograph.venues.contract import Subscription
+
+log = structlog.get_logger()
 
 TAILS: Final = (64, 1024, 16_384, 1_000_000)
 """Entries to look for a closed candle in, one after the other until there is one, or no more entries."""
@@ -43,11 +46,19 @@ class StreamSink:
         stream_maxlen: entries that an instrument's stream keeps, about.
         feed_maxlen: entries that a merged feed keeps, about.
         shards: over how many merged feeds a market's instruments are spread, by a hash of their id.
+        leased: write only the shards that `take` names, until `give_up` does; else all of them.
 
     """
 
     def __init__(
-        self, publisher: Publisher, reader: Reader, *, stream_maxlen: int, feed_maxlen: int, shards: int = 1
+        self,
+        publisher: Publisher,
+        reader: Reader,
+        *,
+        stream_maxlen: int,
+        feed_maxlen: int,
+        shards: int = keys.SHARDS,
+        leased: bool = False,
     ) -> None:
         self._publisher = publisher
         self._reader = reader
@@ -56,6 +67,7 @@ class StreamSink:
         self._shards = shards
         self._encode = Encoder().encode
         self._streams: Prepared = {}
+        self._ours: dict[str, set[tuple[InstrumentId, object]]] | None = {} if leased else None  # by merged feed
         self._asking = asyncio.Lock()  # The reader's questions take turns: it opens their connection at the first one.
 
     def ready(self) -> bool:
@@ -69,24 +81,71 @@ class StreamSink:
     def push(self, events: Sequence[Event]) -> None:
         """Append a batch, each event to a stream that `open` has prepared."""
         streams, encode = self._streams, self._encode
-        self._publisher.append_many(
-            [
+        try:
+            targets = [
                 streams[event.instrument.id, event.interval if type(event) is Candle else type(event)]
                 for event in events
-            ],
-            [encode(event) for event in events],
-        )
+            ]
+        except KeyError:
+            if self._ours is None:
+                raise
+            # Some of them were on their way when their shard was given up: its next writer tells them.
+            self.push([event for event in events if _place(event) in streams])
+            return
+        self._publisher.append_many(targets, [encode(event) for event in events])
+
+    def take(self, venue: str, market: str, shard: int) -> None:
+        """Write a shard from now on: its streams may be opened."""
+        assert self._ours is not None
+        self._ours[keys.merged_feed(venue, market, shard)] = set()
+
+    def give_up(self, venue: str, market: str, shard: int) -> None:
+        """Write nothing more of a shard, and drop what of it is pending: somebody else writes it."""
+        self._publisher.close_streams(self._stop(keys.merged_feed(venue, market, shard)))
+
+    async def hand_over(self, venue: str, market: str, shards: Iterable[int], timeout_s: float) -> bool:
+        """Take no more events of these shards, and write what was taken, so that somebody else may go on from there.
+
+        Returns:
+            Whether the server has acknowledged all of it in time. Else it was dropped, but may be on its way: nobody
+            may go on before the lease has ended.
+
+        """
+        stopped = [key for shard in shards for key in self._stop(keys.merged_feed(venue, market, shard))]
+        try:
+            await self._publisher.flush(timeout_s)
+        except BusError as e:
+            log.warning("stopped before everything was written", error=str(e))
+            return False
+        finally:
+            self._publisher.close_streams(stopped)
+        return True
+
+    def hold_until(self, until_s: float, asked_s: float) -> None:
+        """Write until then: see `Hold.until`."""
+        self._publisher.hold.until(until_s, asked_s)
+
+    def when_linked(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after each connect, which waits for `hold_until`."""
+        self._publisher.hold.when_linked(callback)
+
+    def _stop(self, feed: str) -> list[str]:
+        """Take no more events for a merged feed, and return the streams that were open, itself first."""
+        assert self._ours is not None
+        return [feed, *(self._streams.pop(place).key for place in self._ours.pop(feed, set()))]
 
     async def open(self, subscriptions: Sequence[Subscription]) -> None:
         """Prepare every stream that these subscriptions' events go to.
 
         Raises:
-            BusError: the server is away, or a key holds something else than a stream.
+            BusError: the server is away, a key holds something else than a stream, or the shard is not ours.
 
         """
         for subscription in subscriptions:
             instrument = subscription.instrument
-            merged = await self._publisher.open_stream(self._merged_key(instrument), maxlen=self._feed_maxlen)
+            feed = self._merged_key(instrument)
+            ours = self._check_ours(feed)
+            merged = await self._publisher.open_stream(feed, maxlen=self._feed_maxlen)
             names: list[tuple[object, str]] = [
                 (kind, keys.of_kind(instrument, kind)) for kind in _KINDS[subscription.channel]
             ]
@@ -94,9 +153,19 @@ class StreamSink:
                 names.append((subscription.interval, keys.candles(instrument, subscription.interval)))
             for kind, key in names:
                 if (instrument.id, kind) not in self._streams:
-                    self._streams[instrument.id, kind] = await self._publisher.open_stream(
-                        key, maxlen=self._stream_maxlen, merged=merged
-                    )
+                    stream = await self._publisher.open_stream(key, maxlen=self._stream_maxlen, merged=merged)
+                    if ours is not None and self._check_ours(feed) is not ours:
+                        raise BusError(f"{feed} has changed hands")
+                    self._streams[instrument.id, kind] = stream
+                    if ours is not None:
+                        ours.add((instrument.id, kind))
+
+    def _check_ours(self, feed: str) -> set[tuple[InstrumentId, object]] | None:
+        if self._ours is None:
+            return None
+        if feed not in self._ours:
+            raise BusError(f"{feed} is another worker's")
+        return self._ours[feed]
 
     async def last_closed(self, instrument: Instrument, interval: Interval) -> int | None:
         """Return the open time of the newest closed candle on the stream, in nanoseconds.
@@ -142,8 +211,12 @@ class StreamSink:
         return None
 
     def _merged_key(self, instrument: Instrument) -> str:
-        shard = zlib.crc32(instrument.id.encode()) % self._shards
+        shard = keys.shard_of(instrument.id, self._shards)
         return keys.merged_feed(instrument.venue, instrument.market, shard)
+
+
+def _place(event: Event) -> tuple[InstrumentId, object]:
+    return event.instrument.id, event.interval if type(event) is Candle else type(event)
 
 
 class _Mark(msgspec.Struct):
