@@ -46,6 +46,7 @@ COMMAND = typer.main.get_command(app)
         (["simulate", "binance", "--host", "999.9.9.9"], "cannot listen on 999.9.9.9:0"),
         (["decode", "mtgox", "-"], "binance"),
         (["capture", "binance", "BTCUSDT", "--market", "nope", "--file", "x.jsonl"], "spot"),
+        (["capture", "okx", "BTC-USDT", "BTC-USDT-SWAP", "--file", "x.jsonl"], "one market, not of spot and swap"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_is_accepted_and_exit_code_2(

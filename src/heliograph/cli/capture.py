@@ -14,6 +14,7 @@ from heliograph.errors import ConfigError
 from heliograph.marketdata.capture import Writer
 from heliograph.marketdata.recorder import recorder
 from heliograph.marketdata.tap import Tap
+from heliograph.venues import find_venue, markets_of
 
 FLUSH_S: Final = 1.0
 """How much of a capture a crash may lose."""
@@ -28,10 +29,14 @@ def capture(wish: Wish, file: Path, duration_s: float | None) -> int:
         duration_s: seconds to capture; None: until told to stop.
 
     Raises:
-        ConfigError: something that was asked for does not exist, or the file cannot be written.
+        ConfigError: something that was asked for does not exist, or is of several markets, or the file cannot be
+            written.
 
     """
     check(wish)
+    markets = [market.market for market, _ in markets_of(find_venue(wish.venue), wish.market, wish.symbols)]
+    if len(markets) > 1:  # One market's codec reads it back.
+        raise ConfigError(f"a capture is of one market, not of {' and '.join(markets)}", ("one capture a market",))
     settings = config.load(ConnectorSettings)
     app.configure_logging(settings.log_level)
     return app.run_loop(_capture(wish, settings, file, duration_s))
