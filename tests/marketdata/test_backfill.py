@@ -180,6 +180,38 @@ def test_requests_that_fail_for_good_become_a_gap_with_their_reason(candle: Make
     assert rig.closed_bars() == [0, 3]
 
 
+def test_while_nobody_can_be_asked_a_hole_behind_which_nothing_waits_is_not_given_up(
+    candle: Make, btc: Instrument
+) -> None:
+    """M7: an outage of REST was a gap after some twenty seconds, whether or not anybody waited for the answer."""
+    rig = Rig(btc, backfill_attempts_max=2, backfill_outage_s_max=60)
+    rig.take(candle(0, closed=True), candle(2, event_s=1))
+    for _ in range(50):
+        page = rig.due(40 * NS_PER_S)
+        assert page is not None
+        rig.track.failed(page, "away", rig.now_ns, rig.now_ns, rig.out, unreachable=True)
+    assert rig.gaps() == []
+    page = rig.due(40 * NS_PER_S)
+    assert page is not None
+    rig.answer(page, candle(1, closed=True, source=Source.REST))
+    assert rig.closed_bars() == [0, 1]
+
+
+def test_what_waits_behind_a_hole_that_nobody_can_be_asked_for_waits_so_long_and_no_longer(
+    candle: Make, btc: Instrument
+) -> None:
+    rig = Rig(btc, backfill_attempts_max=2, backfill_outage_s_max=60)
+    rig.take(candle(0, closed=True), candle(2, closed=True))
+    since_ns = rig.now_ns
+    while not rig.gaps():
+        page = rig.due(5 * NS_PER_S)
+        if page is not None:
+            rig.track.failed(page, "away", rig.now_ns, rig.now_ns, rig.out, unreachable=True)
+    assert 60 * NS_PER_S <= rig.now_ns - since_ns <= (60 + 32 + 5) * NS_PER_S
+    assert rig.gaps() == [(1, 2, "away")]
+    assert rig.closed_bars() == [0, 2]
+
+
 def test_the_first_candle_is_the_beginning(candle: Make, btc: Instrument) -> None:
     rig = Rig(btc)
     rig.take(candle(7, event_s=5), candle(6, closed=True, source=Source.REST), candle(7, closed=True))

@@ -34,6 +34,22 @@ async def test_slow_and_broken_answers_of_rest_delay_a_backfill_and_no_more() ->
         assert here.sink.gaps() == []
 
 
+async def test_m7_an_outage_of_rest_longer_than_its_attempts_is_no_gap() -> None:
+    """Nobody could be asked, so what follows waits, within a bound, and then all is told in order."""
+    settings = msgspec.structs.replace(QUICK, backfill_attempts_max=1)
+    async with field(settings=settings) as here:
+        here.feed.add(here.candles("BTCUSDT"))
+        await here.more_candles("BTCUSDT", 1)
+        await here.sim.fault(Fault(FaultKind.HTTP, match="klines", status=503, count=8))
+        await here.sim.fault(Fault(FaultKind.DROP, match="kline", count=40))
+        await here.sink.until(lambda: here.metrics.gaps_filled >= 1)
+        assert here.metrics.backfills_failed >= 2
+        await here.more_candles("BTCUSDT", 1)
+        here.check_candles("BTCUSDT")
+        here.check_order()
+        assert here.sink.gaps() == []
+
+
 async def test_rest_that_fails_for_good_makes_an_explicit_gap_and_life_goes_on() -> None:
     settings = msgspec.structs.replace(QUICK, backfill_attempts_max=2)
     async with field(settings=settings) as here:

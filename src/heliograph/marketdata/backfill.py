@@ -41,6 +41,8 @@ class Patience(msgspec.Struct, frozen=True):
     page_max: int
     dedupe: bool
     backfill: bool
+    outage_ns: int = 0
+    """How long what is known may wait for what nobody can be asked for at present."""
 
     def pause_ns(self, attempts: int) -> int:
         """Return how long to wait after so many attempts in vain."""
@@ -58,6 +60,7 @@ def candle_patience(settings: FeedSettings) -> Patience:
         page_max=settings.backfill_candles_max,
         dedupe=settings.dedupe,
         backfill=settings.backfill,
+        outage_ns=int(settings.backfill_outage_s_max * NS_PER_S),
     )
 
 
@@ -127,6 +130,7 @@ class CandleTrack:
         self._over_ns = 0  # from when on the bar before the live one is final also for REST
         self._live: Candle | None = None
         self._held: dict[int, Candle] = {}
+        self._held_since_ns = 0
         self._finals: deque[Candle] = deque(maxlen=FINALS_REMEMBERED)
         self._hole = Hole()
         self._asked: CandlePage | None = None
@@ -253,15 +257,30 @@ class CandleTrack:
             self._hole.attempts = 0
         self._missed("the venue has no candle here", now_ns, received_ns, out)
 
-    def failed(self, page: CandlePage, reason: str, now_ns: int, received_ns: int, out: list[Event]) -> None:
-        """Take note that `page` was not answered, and will not be."""
+    def failed(
+        self,
+        page: CandlePage,
+        reason: str,
+        now_ns: int,
+        received_ns: int,
+        out: list[Event],
+        *,
+        unreachable: bool = False,
+    ) -> None:
+        """Take note that `page` was not answered, and will not be.
+
+        If nobody could be reached, the hole is asked for again for as long as no closed candle waits behind it, and for
+        `Patience.outage_ns` more: to give it up sooner would gain nobody anything.
+        """
         if page is not self._asked:
             return
         self._asked = None
         if page.to_ns is None:
             self._settle(now_ns)
         else:
-            self._missed(reason, now_ns, received_ns, out)
+            waited_ns = now_ns - self._held_since_ns if self._held else 0
+            patient = unreachable and waited_ns < self._patience.outage_ns
+            self._missed(reason, now_ns, received_ns, out, patient=patient)
 
     def _ask(self, from_ns: int, to_ns: int | None) -> CandlePage:
         self._refilled = False
@@ -300,6 +319,8 @@ class CandleTrack:
             self._metrics.duplicates += 1
             self._compare(candle, known)
             return
+        if not self._held:
+            self._held_since_ns = now_ns
         self._held[candle.open_ns] = candle
         if len(self._held) > self._patience.held_max:
             self._hole.count(self._metrics)
@@ -354,9 +375,9 @@ class CandleTrack:
         self._hole.deadline_ns = None
         self._suspect(now_ns)
 
-    def _missed(self, reason: str, now_ns: int, received_ns: int, out: list[Event]) -> None:
+    def _missed(self, reason: str, now_ns: int, received_ns: int, out: list[Event], *, patient: bool = False) -> None:
         self._hole.attempts += 1
-        if self._hole.attempts < self._patience.attempts_max:
+        if patient or self._hole.attempts < self._patience.attempts_max:
             self._hole.suspect(now_ns + self._patience.pause_ns(self._hole.attempts))
             return
         self._give_up(reason, received_ns, out)

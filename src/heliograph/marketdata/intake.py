@@ -52,12 +52,13 @@ class Intake:
         self.pipeline.answered(purpose, time.monotonic_ns(), self._clock.now_ns(), out)
         self.lanes.put(out)
 
-    def failed(self, purpose: Purpose, reason: str) -> None:
-        """Take note that a page will not be answered."""
+    def failed(self, purpose: Purpose, reason: str, *, unreachable: bool = False) -> None:
+        """Take note that a page will not be answered; `unreachable` if that is because nobody could be asked."""
         out: list[Event] = []
         if isinstance(purpose, CandlePage | TradePage):
             self._metrics.backfills_failed += 1
-        self.pipeline.failed(purpose, reason, time.monotonic_ns(), self._clock.now_ns(), out)
+        now_ns, received_ns = time.monotonic_ns(), self._clock.now_ns()
+        self.pipeline.failed(purpose, reason, now_ns, received_ns, out, unreachable=unreachable)
         self.lanes.put(out)
 
     def due(self) -> list[CandlePage | TradePage]:

@@ -157,12 +157,21 @@ class Pipeline:
             if numbered is not None:
                 numbered.answered(purpose, now_ns, received_ns, out)
 
-    def failed(self, purpose: Purpose, reason: str, now_ns: int, received_ns: int, out: list[Event]) -> None:
-        """Take note that there will be no answer."""
+    def failed(
+        self,
+        purpose: Purpose,
+        reason: str,
+        now_ns: int,
+        received_ns: int,
+        out: list[Event],
+        *,
+        unreachable: bool = False,
+    ) -> None:
+        """Take note that there will be no answer; `unreachable` if that is because nobody could be asked."""
         if type(purpose) is CandlePage:
             track = self._candles.get((purpose.instrument.id, purpose.interval))
             if track is not None:
-                track.failed(purpose, reason, now_ns, received_ns, out)
+                track.failed(purpose, reason, now_ns, received_ns, out, unreachable=unreachable)
         elif type(purpose) is TradePage:
             numbered = self._trades.get(purpose.instrument.id)
             if numbered is not None:

@@ -66,7 +66,7 @@ class Requests:
                     body = await self._client.fetch(self._market, request)
                     await self._intake.lanes.room.wait()
             except (VenueRejected, VenueUnreachable) as e:
-                self._fail(first, request, session, str(e))
+                self._fail(first, request, session, str(e), unreachable=isinstance(e, VenueUnreachable))
                 if isinstance(e, VenueRejected):
                     self._rejected(first.purpose, VenueError(e.code, e.reason))
                 return
@@ -84,7 +84,9 @@ class Requests:
             request = answer.following
         self._intake.finished(first.purpose)
 
-    def _fail(self, first: Request, request: Request, session: Session, reason: str) -> None:
+    def _fail(
+        self, first: Request, request: Request, session: Session, reason: str, *, unreachable: bool = False
+    ) -> None:
         log.warning("request failed", venue=self._market.venue, path=request.path, reason=reason)
         session.failed(request, reason)
-        self._intake.failed(first.purpose, reason)
+        self._intake.failed(first.purpose, reason, unreachable=unreachable)

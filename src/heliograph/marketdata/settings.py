@@ -37,6 +37,8 @@ class FeedSettings(msgspec.Struct, frozen=True):
     """The first pause before a range is asked again; it doubles."""
     backfill_attempts_max: int = 5
     """Answers that leave a range unfilled, and failures to answer, before it is reported as a gap."""
+    backfill_outage_s_max: float = 60.0
+    """How long closed candles wait behind a hole while REST cannot be reached; while none waits, it is asked again."""
     backfill_candles_max: int = 20_000
     """Missing candles of one instrument and interval beyond which the oldest are reported as a gap."""
     backfill_trades_max: int = 20_000
