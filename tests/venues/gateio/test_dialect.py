@@ -250,6 +250,8 @@ def levels_of(result: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def apply(book: dict[str, dict[str, str]], result: dict[str, Any]) -> None:
+    if result.get("full"):
+        book |= {"b": {}, "a": {}}
     for side, levels in levels_of(result).items():
         for price, size in levels.items():
             if size == "0":
@@ -272,7 +274,8 @@ def test_changes_chain_and_join_a_book_of_any_instant(path: str, payload: tuple[
     stream = stream_of(path, "order_book_update", SYMBOLS[path], *payload)
     board = gate(path).boards[stream.market]
     at_ns, changes = EPOCH_NS, []
-    for step_ms in [100, 100, 500, 6000, 100, 6000, 1300] * 2:
+    # Ten minutes end in the last but one stretch, which is why there is a whole book amid the changes.
+    for step_ms in [100, 100, 500, 6000, 100, 6000, 1300, 6000, 187_000, 300]:
         changes += said(path, stream, at_ns, at_ns + step_ms * NS_PER_MS)
         at_ns += step_ms * NS_PER_MS
     for before, after in pairwise(changes):
@@ -280,7 +283,8 @@ def test_changes_chain_and_join_a_book_of_any_instant(path: str, payload: tuple[
     truth = board.scene.book(stream.symbol, levels, at_ns)
     assert changes[-1]["u"] == truth.update_id
     expected = levels_of(json.loads(json.dumps(board.whole(stream.symbol, truth, levels, exact=True))))
-    for joined_ms in range(0, 27_000, 300):
+    assert ["full" in change for change in changes] == [False] * 8 + [True, False]
+    for joined_ms in [*range(0, 20_000, 300), 100_000, 207_000]:
         base = board.scene.book(stream.symbol, levels, EPOCH_NS + joined_ms * NS_PER_MS)
         book = levels_of(json.loads(json.dumps(board.whole(stream.symbol, base, levels, exact=True))))
         waiting = [change for change in changes if change["u"] >= base.update_id + 1]

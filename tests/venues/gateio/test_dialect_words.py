@@ -61,7 +61,7 @@ def test_changed_levels_are_told_in_no_order_of_price() -> None:
     told = shuffled(levels)
     assert told == shuffled(levels[::-1])
     assert sorted(told) == sorted(levels)
-    assert told not in (sorted(levels), sorted(levels, reverse=True))
+    assert list(told) not in (sorted(levels), sorted(levels, reverse=True))
 
 
 def test_a_frame_has_its_time_in_seconds_and_in_milliseconds() -> None:

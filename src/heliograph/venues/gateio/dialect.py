@@ -32,6 +32,12 @@ DEPTH: Final = 100
 WHOLE_AGAIN_NS: Final = 60 * NS_PER_S
 """A stream of `obu` may be told the whole book again at any time; here, once a minute."""
 
+WHOLE_AMID_NS: Final = 600 * NS_PER_S
+"""So may one of `order_book_update`, "at irregular intervals"; here, every ten minutes. None was seen within one.
+
+Source: https://www.gate.com/announcements/article/44678
+"""
+
 _MANNERS: Final = Manners(300, 60.0, ping_s=180, pong_s=60, silence_s=30)
 """Three hundred connections an address is a documented limit of those that are open. That the server pings is
 documented, and that it cuts whom it hears nothing from; how often it pings is not, and none was seen in 150 s."""
@@ -363,12 +369,19 @@ class Dialect:
     def _updates(self, stream: Stream, from_ns: int, to_ns: int) -> Iterable[object]:
         board = self.boards[stream.market]
         change = board.scene.book_change(stream.symbol, from_ns, to_ns)
-        if change is not None:
-            if 0 < stream.levels < DEPTH:
-                # A client may join with a book of any instant in between, so all that was seen then is named.
-                instants = range(from_ns, to_ns, stream.cadence_ns)
-                change = _among(board.scene, stream, change, instants, to_ns)
-            yield board.changed(stream.symbol, change, stream.levels, exact=stream.exact)
+        if change is None:
+            return
+        whole = from_ns // WHOLE_AMID_NS != to_ns // WHOLE_AMID_NS
+        if whole:
+            book = board.scene.book(stream.symbol, stream.levels, to_ns)
+            change = msgspec.structs.replace(change, bids=book.bids, asks=book.asks)
+        elif stream.levels < DEPTH:
+            # A client may join with a book of any instant in between, so all that was seen then is named.
+            change = _among(board.scene, stream, change, range(from_ns, to_ns, stream.cadence_ns), to_ns)
+        else:
+            change = msgspec.structs.replace(change, bids=shuffled(change.bids), asks=shuffled(change.asks))
+        content = board.changed(stream.symbol, change, stream.levels, exact=stream.exact)
+        yield {"full": True} | content if whole else content
 
     def _increments(self, stream: Stream, from_ns: int, to_ns: int) -> Iterable[bytes]:
         scene = self.boards[stream.market].scene
@@ -380,12 +393,12 @@ class Dialect:
             return
         if stream.levels < DEPTH:
             change = _among(scene, stream, change, (from_ns,), to_ns)
+        else:
+            change = msgspec.structs.replace(change, bids=shuffled(change.bids), asks=shuffled(change.asks))
         content: dict[str, object] = {"t": ms(change.time_ns), "s": _obu_name(stream)}
         content |= {"U": change.previous_id + 1, "u": change.last_id}
         # Where nothing changed among these levels, only the ids go on.
-        content |= {
-            side: _pairs(shuffled(levels)) for side, levels in (("b", change.bids), ("a", change.asks)) if levels
-        }
+        content |= {side: _pairs(levels) for side, levels in (("b", change.bids), ("a", change.asks)) if levels}
         yield frame(stream.kind, "update", content, to_ns)
 
     def _full(self, stream: Stream, now_ns: int) -> bytes:
@@ -420,7 +433,7 @@ def _narrowed(seen: list[tuple[Level, ...]], now: tuple[Level, ...]) -> tuple[Le
     for side in seen:
         held = dict(side)
         named |= {price: size for price, size in now if held.get(price) != size}
-    return tuple(sorted(named.items()))
+    return shuffled(named.items())
 
 
 def _obu_name(stream: Stream) -> str:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from heliograph.clock import NS_PER_S
-from heliograph.venues.gateio.dialect_words import day_of, ms, percentage, plain, seconds, shuffled, sized
+from heliograph.venues.gateio.dialect_words import day_of, ms, percentage, plain, seconds, sized
 from heliograph.venues.scene import Bar, Book, BookChange, Fill, Level, Scene
 
 _FUNDING_S = 28_800
@@ -90,8 +90,8 @@ class Board:
             "U": change.previous_id + 1,
             "u": change.last_id,
             "s": symbol,
-            "a": _objects(shuffled(change.asks), exact=exact),
-            "b": _objects(shuffled(change.bids), exact=exact),
+            "a": _objects(change.asks, exact=exact),
+            "b": _objects(change.bids, exact=exact),
             "l": str(levels),
         }
 

@@ -9,7 +9,7 @@ Source: https://www.gate.com/docs/developers/apiv4/en/#spot
 from decimal import Decimal
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.venues.gateio.dialect_words import DAY_NS, day_of, ms, percentage, plain, shuffled
+from heliograph.venues.gateio.dialect_words import DAY_NS, day_of, ms, percentage, plain
 from heliograph.venues.scene import Bar, Book, BookChange, Fill, Level, Listing, Scene
 
 
@@ -80,7 +80,7 @@ class Board:
         return head | {"b": plain(bid), "B": plain(bid_size), "a": plain(ask), "A": plain(ask_size)}
 
     def changed(self, symbol: str, change: BookChange, _levels: int, *, exact: bool) -> dict[str, object]:
-        """Render the changed levels of a book, all that there are."""
+        """Render the changed levels of a book, of all that there are."""
         return {
             "t": ms(change.time_ns),
             "e": "depthUpdate",
@@ -88,8 +88,8 @@ class Board:
             "s": symbol,
             "U": change.previous_id + 1,
             "u": change.last_id,
-            "b": pairs(shuffled(change.bids)),
-            "a": pairs(shuffled(change.asks)),
+            "b": pairs(change.bids),
+            "a": pairs(change.asks),
         }
 
     def whole(self, symbol: str, book: Book, levels: int, *, exact: bool) -> dict[str, object]:

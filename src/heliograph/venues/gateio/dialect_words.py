@@ -77,7 +77,7 @@ class Board(Protocol):
         """Render the best bid and ask."""
 
     def changed(self, symbol: str, change: BookChange, levels: int, *, exact: bool) -> dict[str, object]:
-        """Render the changed levels of a book."""
+        """Render the changed levels of a book, in the order in which they are given."""
 
     def whole(self, symbol: str, book: Book, levels: int, *, exact: bool) -> dict[str, object]:
         """Render the best levels of a book for a socket."""
@@ -111,9 +111,9 @@ def sized(size: Decimal, *, exact: bool) -> str | int:
     return plain(size) if exact else int(size)
 
 
-def shuffled(levels: Iterable[Level]) -> list[Level]:
+def shuffled(levels: Iterable[Level]) -> tuple[Level, ...]:
     """Return levels in no order of their prices, as recorded changes have them, but always in the same."""
-    return sorted(levels, key=lambda level: plain(level[0])[::-1])
+    return tuple(sorted(levels, key=lambda level: plain(level[0])[::-1]))
 
 
 def ms(instant_ns: int) -> int:
