@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 from heliograph.app import at_simulator
 from heliograph.clock import NS_PER_S, ManualClock
 from heliograph.connect import rest
+from heliograph.connect.listing import list_instruments
 from heliograph.marketdata.download import Downloader, Settings
 from heliograph.marketdata.history import Series, series
 from heliograph.model.instrument import Instrument
@@ -50,9 +51,7 @@ class Past:
 
     async def instruments(self, market: str) -> list[Instrument]:
         if market not in self._listed:
-            asked = self.markets[market]
-            body = await self.client.fetch(asked, asked.instruments_request())
-            self._listed[market] = asked.parse_instruments(body)
+            self._listed[market] = await list_instruments(self.client, self.markets[market])
         return self._listed[market]
 
     async def instrument(self, market: str, symbol: str) -> Instrument:

@@ -116,6 +116,56 @@ def capture(
 
 
 @app.command()
+def backfill(
+    venue: Annotated[str, typer.Argument(help="Which venue, such as binance.")],
+    symbols: Annotated[list[str], typer.Argument(help="BTCUSDT, BTC/USDT, BTC/USDT:USDT: all are understood.")],
+    begin: Annotated[str, typer.Option("--from", help="First open time: 2026-01-31, 2026-01-31T09:30; UTC.")],
+    end: Annotated[str | None, typer.Option("--to", help="First open time not wanted; default: the present.")] = None,
+    market: Annotated[
+        list[str] | None, typer.Option("--market", "-m", help="As `stream` takes it; may be repeated.")
+    ] = None,
+    interval: Interval = "1m",
+    output: Annotated[str | None, typer.Option("--output", "-o", help="csv (default), parquet or stream.")] = None,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where one file a series goes.")] = Path(),
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="The file, for one series; .csv or .parquet.")
+    ] = None,
+    valkey: Annotated[str | None, typer.Option("--valkey", help="URL of the server that the streams are on.")] = None,
+    key_prefix: Annotated[str, typer.Option(help="What to put in front of the streams' names.")] = "",
+    concurrency: Annotated[int, typer.Option(help="Parts asked for at once.", min=1, max=64)] = 8,
+    part: Annotated[int, typer.Option(help="Candles of a part, which is what a kill can cost.", min=1)] = 2997,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if the venue itself has holes.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+    simulated: Simulated = False,
+    endpoint: Endpoint = None,
+) -> None:
+    """Write past candles to files or streams; go on after any interruption; prove that none is missing."""
+    from heliograph.app import Where
+    from heliograph.cli.backfill import Order
+    from heliograph.cli.backfill import backfill as run
+
+    order = Order(
+        venue=venue,
+        markets=market or [],
+        symbols=symbols,
+        begin=begin,
+        end=end,
+        interval=interval,
+        output=output,
+        directory=directory,
+        file=file,
+        where=Where(simulated, endpoint),
+        valkey_url=valkey,
+        key_prefix=key_prefix,
+        concurrency=concurrency,
+        part_candles=part,
+        strict=strict,
+        as_json=json,
+    )
+    _finish(run(order))
+
+
+@app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="A capture, from `capture` or elsewhere in its format.")],
     venue: Annotated[str, typer.Option("--venue", help="Whose frames they are.")],
@@ -178,6 +228,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: the settings.")] = None,
     port: Annotated[int | None, typer.Option(help="The gateway's port; default: the settings (8765).")] = None,
     probe_port: Annotated[int | None, typer.Option(help="The probes' port; default: the settings (8766).")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", help="I/N: serve a fixed part; default: share with whatever feeds are up."),
+    ] = None,
     simulated: Simulated = False,
     endpoint: Endpoint = None,
     settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
@@ -228,10 +282,6 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None, name: s
 
     """
     try:
-    shard: Annotated[
-        str | None,
-        typer.Option("--shard", help="I/N: serve a fixed part; default: share with whatever feeds are up."),
-    ] = None,
         outcome = command(args=arguments, prog_name=name, standalone_mode=False)
     except _ClickError as e:
         typer.echo(_usage(name, e), err=True)
