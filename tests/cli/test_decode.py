@@ -52,6 +52,15 @@ def test_a_frame_with_an_event_that_does_not_tell_its_market_needs_the_option(li
         decode("binance", lines(ACK, KLINE))
 
 
+def test_an_answer_of_okx_need_not_tell_its_market_since_its_instruments_do(
+    lines: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"instId": "BTC-USDT-SWAP", "side": "buy", "sz": "1", "px": "2", "tradeId": "3", "ts": "1747087163557"}]
+    answer = {"request": "http_get_trades", "body": {"code": "0", "msg": "", "data": rows}}
+    assert decode("okx", lines(json.dumps(answer))) == 0
+    assert [row["instrument"] for row in printed(capsys)] == ["okx:swap:BTC-USDT-SWAP"]
+
+
 def test_the_market_is_taken_from_a_captures_socket(lines: Any, capsys: pytest.CaptureFixture[str]) -> None:
     connect = {"dir": "connect", "url": "wss://dstream.binance.com/stream"}
     frame = {"t": 1.5, "dir": "in", "raw": KLINE.replace("BNBBTC", "BTCUSD_PERP")}

@@ -60,6 +60,7 @@ def test_m19_t17_two_names_never_share_a_stream(name: str, other: str) -> None:
         ("@107", "@107"),
         ("xyz:XYZ100", "xyz%3AXYZ100"),
         ("A_BC", "A_BC"),
+        ("kBTC_USDT", "kBTC_USDT"),
         ("BTC-USD-261225-100000-C", "BTC-USD-261225-100000-C"),
         ("a b%c", "a%20b%25c"),
     ],

@@ -126,6 +126,20 @@ def test_an_option_is_found_by_the_unified_form_though_its_list_has_names_only()
         Directory(market, [option]).find(["BTC/USD:BTC-261225"])
 
 
+def test_what_is_paid_in_another_asset_is_another_contract() -> None:
+    """Spelled, both are BTC-USD-SWAP; and BTCUSDT is not inverse though its list may not say so."""
+    swap = okx.VENUE.markets[MarketId("swap")]
+    inverse = Instrument(okx.VENUE.name, swap.market, "BTC-USD-SWAP", "BTC", "USD", "BTC", Kind.PERPETUAL)
+    assert Directory(swap, [inverse]).find(["BTC/USD:BTC"]) == [inverse]
+    with pytest.raises(ConfigError, match="Unknown symbol at okx swap: BTC/USD:USDC; accepted: BTC-USD-SWAP"):
+        Directory(swap, [inverse]).find(["BTC/USD:USDC"])
+    linear = bybit.VENUE.markets[MarketId("linear")]
+    named = Directory(linear, [linear.instrument("BTCUSDT")])
+    assert [i.venue_symbol for i in named.find(["BTC/USDT:USDT"])] == ["BTCUSDT"]
+    with pytest.raises(ConfigError, match="Unknown symbol at bybit linear: BTC/USDT:BTC"):
+        named.find(["BTC/USDT:BTC"])
+
+
 @pytest.mark.parametrize(
     ("venue", "market", "symbol", "name"),
     [

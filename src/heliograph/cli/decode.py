@@ -11,7 +11,7 @@ from heliograph.marketdata.capture import Direction, Line, read_lines, split_lin
 from heliograph.model import jsonl
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, MarketId
-from heliograph.venues import find_market, find_venue
+from heliograph.venues import find_market, find_venue, symbols_tell
 from heliograph.venues.contract import Connection, Effect, Feed, Refused, Venue
 
 
@@ -88,9 +88,12 @@ class Decoder:
         return [*events]
 
     def _market_of(self, url: str | None, data: bytes) -> tuple[bool, MarketId]:
-        """Return whether the market is told, and one to read with: many frames mean the same, or nothing, in all."""
+        """Return whether the market is told, and one to read with: many frames mean the same, or nothing, in all.
+
+        Where symbols tell their market, events do.
+        """
         told = self._market or self._venue.market_of(url, data) or self._venue.default_market
-        return told is not None, told or next(iter(self._venue.markets))
+        return told is not None or symbols_tell(self._venue), told or next(iter(self._venue.markets))
 
 
 def decode(venue: str, file: str, market: str | None = None) -> int:

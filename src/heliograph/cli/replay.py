@@ -14,7 +14,7 @@ from heliograph.model.book import BookDelta, BookSnapshot, Level, OrderBook
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, InstrumentId
 from heliograph.model.numbers import fixed
-from heliograph.venues import find_market, find_venue
+from heliograph.venues import find_market, find_venue, symbols_tell
 from heliograph.venues.contract import BookPage, Connection, Effect, Market, Refused, Request, Venue
 
 
@@ -132,12 +132,10 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
 
 
 def _market_of(file: Path, venue: Venue, name: str | None) -> Market:
-    """Find the market; where a venue's symbols tell it, and it has no default, by the first line that does."""
-    if name is None and venue.default_market is None and venue.market_of_symbol is not None:
-        for _, line in _decoded(file, None):
-            name = venue.market_of(line.url, line.raw.encode())
-            if name is not None:
-                break
+    """Find the market; where a venue's symbols tell it, by the first line that does."""
+    if name is None and symbols_tell(venue):
+        told = (venue.market_of(line.url, line.raw.encode()) for _, line in _decoded(file, None))
+        name = next((market for market in told if market is not None), next(iter(venue.markets)))
     return find_market(venue, name)
 
 

@@ -76,7 +76,7 @@ def markets_of(venue: Venue, name: str | None, symbols: Sequence[str]) -> list[t
         ConfigError: there is no such market, or a symbol does not tell its own where it must.
 
     """
-    told_by_symbol = venue.market_of_symbol is not None and venue.default_market is None
+    told_by_symbol = symbols_tell(venue)
     named: Market | None = None
     if name is not None and not (told_by_symbol and _is_a_word_elsewhere(venue, name.lower())):
         named = find_market(venue, name)
@@ -87,6 +87,11 @@ def markets_of(venue: Venue, name: str | None, symbols: Sequence[str]) -> list[t
             market = _told(venue, symbol, named)
         sorted_by.setdefault(market.market, (market, []))[1].append(symbol)
     return [(market, tuple(some)) for market, some in sorted_by.values()]
+
+
+def symbols_tell(venue: Venue) -> bool:
+    """Whether every symbol of a venue says which market it is of, so that nobody needs to name one."""
+    return venue.market_of_symbol is not None and venue.default_market is None
 
 
 def tells_market(venue: Venue, symbol: str) -> bool:
@@ -109,7 +114,7 @@ def _told(venue: Venue, symbol: str, named: Market | None) -> Market:
         if market is None:
             raise ConfigError(f"{venue.name} has no market for {symbol[:ECHO_MAX]}", _accepted(venue))
         return find_market(venue, market)
-    if venue.default_market is None and venue.market_of_symbol is not None:
+    if symbols_tell(venue):
         what = f"{symbol[:ECHO_MAX]} does not tell its market at {venue.name}"
         raise ConfigError(what, ("the venue's own name", "BTC/USDT", "BTC/USDT:USDT", *_accepted(venue)))
     return find_market(venue, None)

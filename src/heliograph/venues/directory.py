@@ -79,7 +79,7 @@ class Directory:
     def _spelled(self, text: str) -> list[Instrument]:
         """Return the instruments that are listed by their own name only, as options are, and that a symbol spells."""
         symbol = Symbol.parse(text)
-        if symbol is None or self._market.market not in markets_for(symbol):
+        if symbol is None or not self._may_have(symbol):
             return []
         names = spellings(symbol, self._market.market)
         return [i for name in names for i in self._own.get(name, ()) if i.base is None]
@@ -91,7 +91,7 @@ class Directory:
             symbol = Symbol.parse(text)
             if symbol is None:
                 raise
-        if symbol.settle is not None and self._market.market not in markets_for(symbol):
+        if not self._may_have(symbol):
             raise ConfigError(self._about("Unknown", text), markets_for(symbol))
         own = None if self._market.spell is None else self._market.spell(symbol)
         names = spellings(symbol, self._market.market) if own is None else [own]
@@ -101,6 +101,10 @@ class Directory:
             raise ConfigError(self._about("Unknown", text) + ", whose list was not read", ("the venue's own name",))
         (instrument,) = found.values()
         return instrument
+
+    def _may_have(self, symbol: Symbol) -> bool:
+        # A pair alone may also mean a contract on it, since the user has named this market.
+        return symbol.settle is None or self._market.market in markets_for(symbol)
 
     def _well_formed(self, name: str) -> Instrument | None:
         try:
