@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from heliograph.cli.sheet import sheet_for
 from heliograph.errors import ConfigError, DecodeError
 from heliograph.marketdata.capture import Direction, Line, read_lines, split_lines
 from heliograph.model import jsonl
@@ -96,8 +97,10 @@ class Decoder:
         return told is not None or symbols_tell(self._venue), told or next(iter(self._venue.markets))
 
 
-def decode(venue: str, file: str, market: str | None = None) -> int:
-    """Print the normalised events of raw frames as JSON lines.
+def decode(
+    venue: str, file: str, market: str | None = None, *, output: str = "jsonl", kind: str | None = None
+) -> int:
+    """Print the normalised events of raw frames as JSON lines, or those of one kind as a table.
 
     A frame that cannot be decoded is reported on stderr with its line number, and makes the exit code 1.
 
@@ -105,22 +108,31 @@ def decode(venue: str, file: str, market: str | None = None) -> int:
         venue: whose frames they are.
         file: one raw frame a line, a capture, or recorded REST answers; `-` for the standard input.
         market: needed where the frames do not tell it.
+        output: jsonl or csv.
+        kind: of csv, what its rows are, as JSON lines call it; None: what comes first.
 
     Raises:
-        ConfigError: no such venue, market or file, or a frame with an event does not tell its market.
+        ConfigError: no such venue, market, file, output or kind, or a frame with an event does not tell its market.
 
     """
+    sheet = sheet_for(output, kind)
     decoder = Decoder(find_venue(venue), market)
     failures = 0
     for number, line in _lines(file):
         try:
-            for event in decoder.decode(line):
-                print(jsonl.render(event, received=getattr(event, "received_ns", 0) != 0))
+            events = decoder.decode(line)
+            if sheet is not None:
+                sheet.take_all(events)
+            else:
+                for event in events:
+                    print(jsonl.render(event, received=getattr(event, "received_ns", 0) != 0))
         except DecodeError as e:
             failures += 1
             print(f"line {number}: {e}", file=sys.stderr)
         except ConfigError as e:
             raise ConfigError(f"line {number}: {e.what}", e.accepted) from e
+    if sheet is not None:
+        sheet.finish()
     return 1 if failures else 0
 
 

@@ -39,6 +39,8 @@ Channels = Annotated[
     list[str] | None, typer.Option("--channel", "-c", help="candles, ticker, trades or book; may be repeated.")
 ]
 Interval = Annotated[str, typer.Option("--interval", "-i", help="Length of the candles, such as 1m or 1h.")]
+Lines = Annotated[str, typer.Option("--output", "-o", help="jsonl, or csv for events of one kind.")]
+Kind = Annotated[str | None, typer.Option("--kind", help="Of csv: candle, trade, …; default: what comes first.")]
 
 
 def _version(wanted: bool) -> None:
@@ -77,7 +79,7 @@ def stream(
     channel: Channels = None,
     interval: Interval = "1m",
     limit: Annotated[int, typer.Option(help="Stop after this many events; 0: never.", min=0)] = 0,
-    output: Annotated[str, typer.Option("--output", "-o", help="table or jsonl.")] = "table",
+    output: Annotated[str, typer.Option("--output", "-o", help="table, jsonl or csv.")] = "table",
     simulated: Simulated = False,
     endpoint: Endpoint = None,
     valkey: Annotated[str | None, typer.Option("--valkey", help="Also publish to the server at this URL.")] = None,
@@ -174,11 +176,13 @@ def replay(
         bool, typer.Option("--book-digest", help="Only each book's digest and counters at the end, as JSON.")
     ] = False,
     speed: Annotated[float, typer.Option(help="Times as fast as recorded; 0: as fast as possible.", min=0)] = 0.0,
+    output: Lines = "jsonl",
+    kind: Kind = None,
 ) -> None:
-    """Feed a capture through the live codecs, and print the events as JSON lines."""
+    """Feed a capture through the live codecs, and print the events as JSON lines, or one kind of them as CSV."""
     from heliograph.cli.replay import replay as run
 
-    _finish(run(file, venue, market, book_digest=book_digest, speed=speed))
+    _finish(run(file, venue, market, book_digest=book_digest, speed=speed, output=output, kind=kind))
 
 
 @app.command()
@@ -186,11 +190,13 @@ def decode(
     venue: Annotated[str, typer.Argument(help="Whose frames they are.")],
     file: Annotated[str, typer.Argument(help="One raw frame a line; - for standard input.")],
     market: Market = None,
+    output: Lines = "jsonl",
+    kind: Kind = None,
 ) -> None:
-    """Print the events of raw frames as JSON lines; exit code 1 if a line could not be read."""
+    """Print the events of raw frames as JSON lines, or one kind as CSV; exit code 1 if a line could not be read."""
     from heliograph.cli.decode import decode as run
 
-    _finish(run(venue, file, market))
+    _finish(run(venue, file, market, output=output, kind=kind))
 
 
 @app.command()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from heliograph.cli.sheet import sheet_for
 from heliograph.errors import DecodeError
 from heliograph.marketdata.capture import Direction, Line, decode_line, paced, read_lines
 from heliograph.model import jsonl
@@ -99,7 +100,16 @@ def _best(levels: list[Level]) -> list[str] | None:
     return [fixed(levels[0][0]), fixed(levels[0][1])] if levels else None
 
 
-def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bool = False, speed: float = 0.0) -> int:
+def replay(
+    file: Path,
+    venue: str,
+    market: str | None = None,
+    *,
+    book_digest: bool = False,
+    speed: float = 0.0,
+    output: str = "jsonl",
+    kind: str | None = None,
+) -> int:
     """Feed a capture to the codec again and print the events as JSON lines, or the end books' digests as one object.
 
     A line that cannot be decoded is reported on stderr with its number, and makes the exit code 1.
@@ -110,11 +120,14 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
         market: which of the venue's markets; None for the one that it declares its default, or that its frames tell.
         book_digest: whether to print the end books' digests only.
         speed: recorded seconds per second; 0 for no waiting.
+        output: jsonl, or csv for the events of one kind as a table.
+        kind: of csv, what its rows are, as JSON lines call it; None: what comes first.
 
     Raises:
-        ConfigError: no such venue, market or file.
+        ConfigError: no such venue, market, file, output or kind.
 
     """
+    sheet = sheet_for(output, kind)
     run = Replay(_market_of(file, find_venue(venue), market))
     failures: list[int] = []
     for number, line in paced(_decoded(file, failures), speed, time.sleep):
@@ -123,11 +136,17 @@ def replay(file: Path, venue: str, market: str | None = None, *, book_digest: bo
         except DecodeError as e:
             _report(number, e, failures)
             continue
-        if not book_digest:
+        if book_digest:
+            continue
+        if sheet is not None:
+            sheet.take_all(events)
+        else:
             for event in events:
                 print(jsonl.render(event))
     if book_digest:
         print(json.dumps(run.digests()))
+    elif sheet is not None:
+        sheet.finish()
     return 1 if failures else 0
 
 

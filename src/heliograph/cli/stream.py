@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heliograph import app, config
+from heliograph.cli.sheet import KIND_OF_CHANNEL, Sheet
 from heliograph.cli.wish import Wish, check, open_wish
 from heliograph.clock import NS_PER_S
 from heliograph.config import ConnectorSettings
@@ -20,10 +21,10 @@ from heliograph.marketdata.tap import Tap
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import Event
 from heliograph.model.jsonl import render
-from heliograph.model.market import Candle, Gap, Ticker, Trade
+from heliograph.model.market import Candle, Channel, Gap, Ticker, Trade
 from heliograph.model.numbers import fixed
 
-OUTPUTS: Final = ("table", "jsonl")
+OUTPUTS: Final = ("table", "jsonl", "csv")
 REFRESHES_PER_S: Final = 8
 
 
@@ -41,6 +42,8 @@ def stream(wish: Wish, limit: int, output: str) -> int:
     """
     if output not in OUTPUTS:
         raise ConfigError(f"unknown output {output!r}", OUTPUTS)
+    if output == "csv" and (len(wish.channels) != 1 or wish.channels[0] not in KIND_OF_CHANNEL):
+        raise ConfigError("a table has rows of one kind", tuple(f"--channel {name}" for name in KIND_OF_CHANNEL))
     check(wish)
     settings = config.load(ConnectorSettings)
     app.configure_logging(settings.log_level)
@@ -54,6 +57,8 @@ async def _stream(wish: Wish, settings: ConnectorSettings, limit: int, output: s
         await stack.enter_async_context(open_wish(wish, settings, tap))
         if output == "jsonl":
             await _print_lines(tap, limit)
+        elif output == "csv":
+            await _print_rows(tap, limit, Channel(wish.channels[0]))
         else:
             await _print_table(tap, limit)
     return 0
@@ -68,6 +73,21 @@ async def _print_lines(tap: Tap, limit: int) -> None:
         sys.stdout.flush()
         printed += len(events)
         if printed == limit:
+            return
+
+
+async def _print_rows(tap: Tap, limit: int, channel: Channel) -> None:
+    sheet = Sheet(KIND_OF_CHANNEL[channel])
+    while events := await tap.take():
+        for event in events:
+            if isinstance(event, Gap):  # Its columns are others, and it must not be left out.
+                print(f"gap in {event.channel} of {event.instrument.symbol}: {event.reason}", file=sys.stderr)
+            else:
+                sheet.take(event)
+            if limit and sheet.rows == limit:
+                break
+        sheet.flush()
+        if limit and sheet.rows == limit:
             return
 
 

@@ -13,7 +13,7 @@ from heliograph.model.event import Event, VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.numbers import fixed
 
-_KINDS: Final = {
+KINDS: Final = {
     "Candle": "candle",
     "BookTop": "book_top",
     "DayStatistics": "day_statistics",
@@ -24,6 +24,7 @@ _KINDS: Final = {
     "Gap": "gap",
     "Instrument": "instrument",
 }
+"""What each kind of event is called, by the name of its struct."""
 
 # What would clash with the line's own `kind`, and an instrument's id, which the events call `instrument`.
 _NAMES: Final = {"kind": "contract_kind", "id": "instrument"}
@@ -37,7 +38,7 @@ def render(item: VenueEvent | Event | Instrument, *, received: bool = True) -> s
         received: whether the time of receipt is known; if not, it is null.
 
     """
-    row: dict[str, object] = {"kind": _KINDS[type(item).__name__]}
+    row: dict[str, object] = {"kind": KINDS[type(item).__name__]}
     for name in item.__struct_fields__:
         row[_NAMES.get(name, name)] = _plain(getattr(item, name))
     if row.get("reset") is False:  # Nearly always, and then not worth saying.

@@ -62,12 +62,16 @@ def _quoted(text: str) -> str:
     return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(c in text for c in '",\r\n') else text
 
 
+def _received(item: Any) -> str:
+    return iso_ms(item.received_ns) if item.received_ns else ""  # Frames of a file may not say when they came.
+
+
 _NAMES: Final = (
     Column("exchange", Content.TEXT, lambda item: _quoted(item.instrument.exchange)),
     Column("symbol", Content.TEXT, lambda item: _quoted(item.instrument.symbol)),
 )
 _STAMP: Final = Column(
-    "timestamp", Content.TIME, lambda item: iso_ms(item.received_ns if item.event_ns is None else item.event_ns)
+    "timestamp", Content.TIME, lambda item: _received(item) if item.event_ns is None else iso_ms(item.event_ns)
 )
 _EVENT_TIME: Final = _time("event_time", "event_ns")
 _PRICES: Final = (_amount("open"), _amount("high"), _amount("low"))
@@ -89,7 +93,7 @@ COLUMNS: Final[Mapping[type, tuple[Column, ...]]] = {
     ),
     Gap: (
         *_NAMES, _text("channel"), _text("interval"), _time("from_time", "from_ns"), _time("to_time", "to_ns"),
-        _count("from_sequence"), _count("to_sequence"), _text("reason"), _time("timestamp", "received_ns"),
+        _count("from_sequence"), _count("to_sequence"), _text("reason"), Column("timestamp", Content.TIME, _received),
     ),
     BookTop: (
         *_NAMES, _amount("bid_price", "bid"), _amount("bid_quantity"), _amount("ask_price", "ask"),
