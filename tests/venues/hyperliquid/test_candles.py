@@ -54,8 +54,26 @@ def test_t9_a_candle_is_closed_by_its_successor_with_the_revision_seen_last() ->
     assert [e.closed for e in events if isinstance(e, Candle)] == [False, False, True, False]
 
 
-def test_t9_a_later_successor_closes_too_and_what_lies_between_is_not_invented() -> None:
-    assert take(Bars(10), candle(0, 1), candle(5, 1)) == [(0, 1, False), (0, 1, True), (5, 1, False)]
+def test_t9_a_later_successor_closes_nothing_since_a_silence_may_have_swallowed_the_end() -> None:
+    bars = Bars(10)
+    assert take(bars, candle(0, 1), candle(5, 1)) == [(0, 1, False), (5, 1, False)]
+    assert take(bars, candle(6, 1)) == [(5, 1, True), (6, 1, False)]
+
+
+def test_t9_after_a_silence_a_successor_closes_only_what_was_heard_of_again() -> None:
+    bars = Bars(10)
+    take(bars, candle(0, 1), candle(0, 1, instrument=ETH))
+    bars.doubt()
+    assert take(bars, candle(0, 2), candle(1, 1)) == [(0, 2, False), (0, 2, True), (1, 1, False)]
+    assert take(bars, candle(1, 1, instrument=ETH)) == [(1, 1, False)]
+    assert take(bars, candle(2, 1, instrument=ETH)) == [(1, 1, True), (2, 1, False)]
+
+
+def test_a_late_revision_does_not_take_the_doubt_away() -> None:
+    bars = Bars(10)
+    take(bars, candle(0, 5))
+    bars.doubt()
+    assert take(bars, candle(0, 3), candle(1, 1)) == [(0, 3, False), (1, 1, False)]
 
 
 def test_m19_time_alone_closes_nothing() -> None:
@@ -79,6 +97,9 @@ def test_an_older_revision_does_not_become_the_final_one() -> None:
 def test_a_stream_that_ended_closes_nothing_when_it_comes_back() -> None:
     bars = Bars(10)
     take(bars, candle(0, 1))
+    bars.keep(())
+    assert take(bars, candle(1, 1)) == [(1, 1, False)]
+    bars.doubt()
     bars.keep(())
     assert take(bars, candle(7, 1)) == [(7, 1, False)]
     bars.keep([(BTC.id, Interval.M1)])

@@ -302,6 +302,7 @@ TROUBLES: list[tuple[MarketId, str, tuple[Fault, ...]]] = [
     (SPOT, "@26", (Fault(FaultKind.DROP, match="bbo", count=15),)),
     (USDM, "BTC", (Fault(FaultKind.REORDER, match="l2Book", count=5),)),
     (USDM, "BTC", (Fault(FaultKind.WRONG_JSON, match="l2Book", count=3),)),
+    (USDM, "xyz:XYZ100", (Fault(FaultKind.SILENCE, match="candle", duration_s=1.5),)),
 ]
 
 

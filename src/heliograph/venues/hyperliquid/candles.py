@@ -1,8 +1,10 @@
 """When a candle of a stream is closed: Hyperliquid never says so.
 
-A candle is closed by its successor: a frame of a later candle of the same instrument and interval, after which the
-revision seen last stands. Where no successor comes, as in a quiet market, REST is asked once the candle should be over,
-and closes it if its answer or the venue's time proves it. Our own clock decides when to ask, never what is closed.
+A candle is closed by its successor: a frame of the very next candle of the same instrument and interval, after which
+the revision seen last stands. A later one closes nothing: between them nothing may have been traded, or a silence may
+have swallowed the end of the first, and only REST can tell. The same holds where the connection fell silent since that
+revision. Where no successor comes, as in a quiet market, REST is asked once the candle should be over, and closes it if
+its answer or the venue's time proves it. Our own clock decides when to ask and what to doubt, never what is closed.
 `Candle.source` tells which of the two it was.
 """
 
@@ -40,28 +42,38 @@ class Bars:
         self._open: dict[Key, Candle] = {}
         self._again: dict[Key, tuple[int, int]] = {}  # when to ask again, and how long to wait then
         self._settled: set[Key] = set()  # closed by REST already, so that nothing is to be asked
+        self._doubted: set[Key] = set()  # not heard since a silence, so that its last revisions may have been lost
         self._next_ns = 0
 
     def take(self, candle: Candle, events: list[VenueEvent]) -> None:
-        """Take a revision, and tell it; before it the candle that it closes, if there is one."""
+        """Take a revision, and tell it; before it the candle that it closes, if there is one.
+
+        A candle that is left behind and not closed is a hole to whoever follows the candles, and asks REST for it.
+        """
         key = (candle.instrument.id, candle.interval)
         known = self._open.get(key)
         if known is None or candle.open_ns > known.open_ns:
             if known is not None:
-                # That it is closed reached us with its successor.
-                closed = msgspec.structs.replace(known, closed=True, received_ns=candle.received_ns)
-                events.append(closed)
+                if candle.open_ns == known.close_ns and key not in self._doubted:
+                    # That it is closed reached us with its successor.
+                    events.append(msgspec.structs.replace(known, closed=True, received_ns=candle.received_ns))
                 self._again.pop(key, None)
                 self._settled.discard(key)
             elif len(self._open) >= self._size_max:
                 self.keep(())
             self._open[key] = candle
+            self._doubted.discard(key)
         elif candle.open_ns < known.open_ns:
             # A revision that comes late: told as one more final one, so that a difference is found and reported.
             candle = msgspec.structs.replace(candle, closed=True)
         elif (candle.trade_count or 0) >= (known.trade_count or 0):
             self._open[key] = candle
+            self._doubted.discard(key)
         events.append(candle)
+
+    def doubt(self) -> None:
+        """Take note that the connection was silent: whatever is not heard of again is not known to be complete."""
+        self._doubted.update(self._open)
 
     def keep(self, wanted: Iterable[Key]) -> None:
         """Forget all others than these: their streams end, so that what was seen last need not be final."""
@@ -69,6 +81,7 @@ class Bars:
         self._open = {key: candle for key, candle in self._open.items() if key in kept}
         self._again = {key: again for key, again in self._again.items() if key in kept}
         self._settled &= kept
+        self._doubted &= kept
 
     def settled(self, candle: Candle) -> None:
         """Take note that REST closed a candle: there is no need to ask for it any more."""
