@@ -85,9 +85,7 @@ def test_a_minute_without_a_trade_is_flat_and_told_only_after_the_next_trade() -
     scene = WORLD.markets[MarketId("spot")]
     fills = scene.fills("PURR/USDC", NOW_NS - 3600 * NS_PER_S, NOW_NS)
     later, earlier = next(
-        (later, earlier)
-        for earlier, later in pairwise(fills)
-        if later.time_ns - earlier.time_ns > 200 * NS_PER_S
+        (later, earlier) for earlier, later in pairwise(fills) if later.time_ns - earlier.time_ns > 200 * NS_PER_S
     )
     start = earlier.time_ns // NS_PER_MS
     before = candles("PURR/USDC", start, now_ns=later.time_ns - 1)
