@@ -14,8 +14,10 @@ from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
+from heliograph.model.instrument import MarketId
 from heliograph.model.market import Channel, Source
-from heliograph.sim import Fault, FaultKind
+from heliograph.sim import Fault, FaultKind, SimulatedVenue
+from heliograph.venues import okx
 from heliograph.venues.contract import TOO_MANY_REQUESTS, Market, Refusal, Subscription
 from tests.marketdata.doorman import Doorman, behind, keeping
 from tests.marketdata.field import QUICK, Collector, LeapingClock, eventually, field
@@ -196,6 +198,31 @@ async def test_t28_no_more_sockets_are_open_at_once_than_the_venue_allows() -> N
             await eventually(lambda: two.metrics.active_connections == 2)
             await eventually(lambda: one.metrics.active_connections == 0)
         assert door.open_max == 3
+
+
+async def test_t28_okx_never_turns_us_away_though_all_its_markets_come_at_once() -> None:
+    """The simulator lets an address in three times a second, whatever the market, and its reading is its own."""
+    async with SimulatedVenue("okx", seed=3, speed=60, symbols=3) as sim:
+        markets = [
+            msgspec.structs.replace(
+                okx.VENUE.markets[MarketId(name)],
+                socket_url=sim.endpoints[name]["socket_url"],
+                rest_url=sim.endpoints[name]["rest_url"],
+            )
+            for name in ("spot", "swap")
+        ]
+        async with feeds(*markets, sockets=0) as made:
+            for feed, suffix in zip(made, ("-USDT", "-USDT-SWAP"), strict=True):
+                symbols = [s for s in sim.world.markets[feed.market.market].listings if s.endswith(suffix)][:3]
+                feed.add([Subscription(Channel.TRADES, feed.market.instrument(symbol)) for symbol in symbols])
+
+            def all_there() -> bool:
+                return [feed.metrics.active_connections for feed in made] == [3, 3]
+
+            await eventually(all_there)
+            await sim.fault(FaultKind.DISCONNECT)
+            await eventually(lambda: sum(feed.metrics.reconnections for feed in made) == 6 and all_there())
+            assert [feed.metrics.connection_errors["limited"] for feed in made] == [0, 0]
 
 
 @pytest.mark.parametrize(
