@@ -175,10 +175,11 @@ def test_trades_come_newest_first_and_are_paged_by_time_by_number_and_by_page(pl
     assert ids(f"&from={LIVE_S - 60}&to={LIVE_S - 1}&limit=5") == [int(row["id"]) for row in rows[:5]]
 
 
-def test_spot_tells_what_follows_a_number() -> None:
+def test_spot_tells_the_latest_of_what_follows_a_number() -> None:
     last = int(got("spot/trades?currency_pair=BTC_USDT&limit=1")[0]["id"])
     rows = got(f"spot/trades?currency_pair=BTC_USDT&last_id={last - 10}&limit=3")
-    assert [int(row["id"]) for row in rows] == [last - 7, last - 8, last - 9]
+    assert [int(row["id"]) for row in rows] == [last, last - 1, last - 2]
+    assert len(got(f"spot/trades?currency_pair=BTC_USDT&last_id={last - 10}")) == 10
     assert got(f"spot/trades?currency_pair=BTC_USDT&last_id={last}") == []
 
 

@@ -246,10 +246,9 @@ def _order_book(board: Board, ask: Ask, now_ns: int) -> object:
 
 
 def _trades(board: Board, ask: Ask, now_ns: int) -> object:
-    """Return trades, the newest first.
+    """Return trades, the newest first: those before `last_id` if spot is asked in reverse, else the latest after it.
 
-    Which ones a page has that is not full of what was asked for is not documented: those next to `last_id`, and else
-    the newest.
+    Futures' `last_id` is deprecated, and said to be where the list starts: here, it leads to what is older.
     """
     symbol, query, scene = _asked(board, ask.query), ask.query, board.scene
     limit, last_id = _limit(query, 100, 1000), _number(query, "last_id")
@@ -258,7 +257,6 @@ def _trades(board: Board, ask: Ask, now_ns: int) -> object:
     first = 1
     if last_id is not None and board.app == "spot" and query.get("reverse", "").lower() != "true":
         first = last_id + 1
-        last = min(last, last_id + limit)
     elif last_id is not None:
         last = min(last, last_id - 1)
     else:
