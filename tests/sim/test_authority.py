@@ -30,9 +30,10 @@ def test_a_client_that_was_given_the_certificate_trusts_the_server() -> None:
 
 
 def test_the_server_is_whom_it_was_asked_to_be_and_nobody_else() -> None:
-    authority = Authority()
-    server = authority.server_context("stream.example.com")
-    _handshake(authority.client_context(), server, "stream.example.com")
+    authority = Authority("stream.example.com")
+    server = authority.server_context("rest.example.com")
+    for name in ("stream.example.com", "rest.example.com", "localhost"):
+        _handshake(authority.client_context(), server, name)
     with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
         _handshake(authority.client_context(), server, "other.example.com")
 

@@ -20,9 +20,16 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 class Authority:
-    """Issues certificates that nobody trusts but who was given `certificate`; its key never leaves the process."""
+    """Issues certificates that nobody trusts but who was given `certificate`; its key never leaves the process.
 
-    def __init__(self) -> None:
+    Args:
+        hosts: names and addresses that its servers answer to besides this machine's own: those of the true venue,
+            where a client will not be told any other.
+
+    """
+
+    def __init__(self, *hosts: str) -> None:
+        self._hosts = (*LOOPBACK, *hosts)
         self._key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Heliograph simulator")])
         self._certificate = (
@@ -47,15 +54,15 @@ class Authority:
         """
         path.write_bytes(self.certificate)
 
-    def server_context(self, *names: str) -> ssl.SSLContext:
-        """Return what a server needs to be who these names and addresses say; none: this machine's own.
+    def server_context(self, *more: str) -> ssl.SSLContext:
+        """Return what a server needs to be one of the authority's hosts, or of those named here.
 
         Raises:
             ValueError: a name is not one that a host can have.
 
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        names = names or LOOPBACK
+        names = dict.fromkeys((*self._hosts, *more))
         certificate = (
             _builder(x509.Name([]), self._certificate.subject, key.public_key())
             .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)

@@ -8,7 +8,7 @@ from typing import Self
 
 from heliograph.clock import Clock, ScaledClock
 from heliograph.errors import ConfigError
-from heliograph.sim.authority import LOOPBACK, Authority
+from heliograph.sim.authority import Authority
 from heliograph.sim.faults import Fault, FaultKind, random_faults
 from heliograph.sim.layouts import layout_of
 from heliograph.sim.ledger import Ledger
@@ -80,7 +80,7 @@ class SimulatedVenue:
         self.listeners: dict[str, Listener] = {}
         self._host = host
         self._faults_per_minute = faults_per_minute
-        tls = None if authority is None else authority.server_context(host, *LOOPBACK)
+        tls = None if authority is None else authority.server_context(host)
         about: dict[str, object] = {"venue": venue, "seed": seed, "speed": speed, "epoch_ns": self.epoch_ns}
         self._origins: list[Listener] = []
         for dialect, rest in layout.origins(self.world.markets):
