@@ -1,5 +1,7 @@
 """What `stream` and `capture` are asked for."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -52,7 +54,7 @@ async def test_a_wish_is_supplied() -> None:
 async def test_t17_symbols_of_several_markets_are_supplied_side_by_side() -> None:
     tap = Tap()
     several = wish("okx", None, "BTC-USDT", "BTC/USDT:USDT", where=Where(simulated=True, speed=60.0))
-    async with open_wish(several, ConnectorSettings(), tap):
+    async with asyncio.timeout(20), open_wish(several, ConnectorSettings(), tap):
         told: set[str] = set()
         while told != {"okx:spot:BTC-USDT", "okx:swap:BTC-USDT-SWAP"}:
             told |= {event.instrument.id for event in await tap.take()}
