@@ -646,6 +646,17 @@ async def test_a_server_that_speaks_no_tls_is_a_tls_failure(serve: Serve) -> Non
         assert (await refused(f"wss://127.0.0.1:{port}/")).kind == "tls"
 
 
+async def test_a_refused_upgrade_tells_its_status_and_its_words(serve: Serve) -> None:
+    async def script(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 20\r\n\r\naccess too frequent\xff")
+        await peer.gone()
+
+    async with serve(script) as port:
+        error = await refused(f"ws://127.0.0.1:{port}/")
+    assert (error.status, error.kind) == (403, "http_status")
+    assert error.reason == "status 403 to the upgrade: access too frequent\ufffd"
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "retry_after_s"),
     [

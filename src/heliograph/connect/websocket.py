@@ -468,7 +468,7 @@ def _unreachable(venue: str, failure: Exception, *, secure_stage: bool) -> Venue
         status = int(failure.response.status)
         if status != 101:
             wait_s = retry_after_s(failure.response.headers.get("Retry-After"))
-            words = (failure.raw_body or b"")[:_WORDS_BYTES_MAX].decode(errors="replace").strip()
+            words = " ".join((failure.raw_body or b"")[:_WORDS_BYTES_MAX].decode(errors="replace").split())
             told = f"status {status} to the upgrade{': ' if words else ''}{words}"
             return VenueUnreachable(venue, told, wait_s, kind="http_status", status=status)
     if isinstance(failure, picows.WSError):
