@@ -224,8 +224,12 @@ def test_a_page_of_candles_is_what_happened(market: MarketId, symbol: str, inter
     candles = [event for event in events if isinstance(event, Candle)]
     last = scene.fills_from(symbol, scene.last_ids(symbol, now_ns)[1], 1, now_ns)[0]
     truth = [bar for bar in scene.bars(symbol, interval, from_ns, 10**4, now_ns) if bar.open_ns <= last.time_ns]
-    assert [candle.open_ns for candle in candles] == [bar.open_ns for bar in truth]
-    for candle, bar in zip(candles, truth, strict=True):
+    bars = {bar.open_ns: bar for bar in truth}
+    opens = [candle.open_ns for candle in candles]
+    # The last but one may be neither final for sure nor the live one, and then it is not told.
+    assert opens in (list(bars), [*list(bars)[:-2], truth[-1].open_ns])
+    for candle in candles:
+        bar = bars[candle.open_ns]
         assert (candle.open, candle.high, candle.low, candle.close) == (bar.open, bar.high, bar.low, bar.close)
         assert (candle.close_ns, candle.trade_count, candle.source) == (bar.end_ns, bar.fills, Source.REST)
         check_volume(candle, bar, scene.listings[symbol])
