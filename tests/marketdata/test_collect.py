@@ -200,6 +200,18 @@ async def test_a_series_ends_where_the_venue_has_closed_no_more_and_goes_on_from
         check_all(here, [outcome])
 
 
+async def test_a_series_stops_at_a_candle_that_nothing_proves_closed_also_between_its_parts(tmp_path: Path) -> None:
+    async with past(filtered=without({EPOCH_NS - minute * MINUTE_NS for minute in range(100)})) as here:
+        wanted = await here.series("spot", 300)
+        for _ in range(2):
+            (outcome,) = await Collection(8, part_candles=20).run(
+                [(wanted, here.downloader("spot"), archive(tmp_path, wanted))]
+            )
+            assert outcome.whole
+            assert outcome.holes == ()
+            assert outcome.until_ns == EPOCH_NS - 100 * MINUTE_NS
+
+
 async def test_a_store_that_cannot_take_its_series_stops_all_before_anything_is_asked(tmp_path: Path) -> None:
     async with past() as here:
         one, other = await here.series("spot", 100), await here.series("usdm", 100)
