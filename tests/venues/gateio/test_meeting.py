@@ -63,6 +63,9 @@ class Meeting:
         self.events: list[VenueEvent] = []
         self.refused: list[Effect] = []
         self.lost = 0
+        self.wait_ns = self.stale_ns = 0
+        """How long answers take, and how old they are when they leave."""
+        self.asked: list[tuple[int, Request, bytes]] = []
         self._told: dict[str, int] = {}
         self._act(lambda effects: self.feed.opened(self.now_ns, effects))
 
@@ -85,18 +88,28 @@ class Meeting:
                         self._hear(self.dialect.opening(stream, self.now_ns))
                 self._hear(reply.payloads)
             elif isinstance(effect, Fetch):
-                self.ask(effect.request)
+                self.asked.append((self.now_ns + self.wait_ns, effect.request, self.body(effect.request)))
+                self._answer()
             else:
                 self.refused.append(effect)
 
     def body(self, request: Request) -> bytes:
-        answer = self.answers.answer(Ask(request.path, dict(request.query), headers=self._headers), self.now_ns)
+        at_ns = self.now_ns - self.stale_ns
+        answer = self.answers.answer(Ask(request.path, dict(request.query), headers=self._headers), at_ns)
         assert answer.status == 200, answer.body
         return answer.body
 
     def ask(self, request: Request) -> None:
-        body = self.body(request)
+        self._take(request, self.body(request))
+
+    def _take(self, request: Request, body: bytes) -> None:
         self._act(lambda effects: self.feed.fetched(request, body, self.now_ns, self.events, effects))
+
+    def _answer(self) -> None:
+        due = [asked for asked in self.asked if asked[0] <= self.now_ns]
+        self.asked = [asked for asked in self.asked if asked[0] > self.now_ns]
+        for _, request, body in due:
+            self._take(request, body)
 
     def run(self, until_ns: int, lose: Callable[[str, int], bool] = lambda _name, _number: False) -> None:
         number = 0
@@ -111,6 +124,7 @@ class Meeting:
                     else:
                         self._hear([frame])
                 self._told[stream.name] = max(paced_ns, self._told[stream.name])
+            self._answer()
             self._act(lambda effects: self.feed.ticked(self.now_ns, effects))
 
 
@@ -286,6 +300,36 @@ def test_a_book_is_the_scene_s_after_every_event_also_where_changes_were_lost(
     # Ten minutes ended in between, at which the whole book was told again.
     assert sum(isinstance(event, BookSnapshot) for event in meeting.events) == 2 + len(gaps)
     assert not meeting.refused
+
+
+def test_changes_that_are_lost_while_a_snapshot_is_on_its_way_cost_that_snapshot() -> None:
+    meeting = Meeting(SPOT, [Subscription(Channel.BOOK, instruments_of(SPOT)["BTC_USDT"])])
+    meeting.wait_ns = 3 * NS_PER_S
+    # Of each ten seconds, the first has no changes; a snapshot takes three.
+    meeting.run(EPOCH_NS + MINUTE_NS, lambda _name, number: number % 20 in (0, 5))
+    assert meeting.lost > 4
+    checked = 0
+    for book in folded(meeting.events):
+        assert book.event_ns is not None
+        truth = meeting.scene.book("BTC_USDT", 100, book.event_ns)
+        assert (book.sequence, tuple(book.bids()), tuple(book.asks())) == (truth.update_id, truth.bids, truth.asks)
+        checked += 1
+    assert checked > 10
+
+
+def test_a_snapshot_older_than_the_first_change_is_asked_for_again() -> None:
+    """Some hosts' books were seen to be copies of up to half a minute ago."""
+    meeting = Meeting(SPOT, [Subscription(Channel.BOOK, instruments_of(SPOT)["BTC_USDT"])])
+    meeting.stale_ns = 20 * NS_PER_S
+    meeting.run(EPOCH_NS + 15 * NS_PER_S)
+    assert meeting.events == []
+    meeting.run(EPOCH_NS + 60 * NS_PER_S)
+    first, *others = meeting.events
+    assert isinstance(first, BookSnapshot)
+    assert {type(event) for event in others} == {BookDelta}
+    for book in folded(meeting.events):
+        assert book.event_ns is not None
+        assert book.sequence == meeting.scene.book("BTC_USDT", 1, book.event_ns).update_id
 
 
 @pytest.mark.parametrize(("market", "symbol"), PLACES)
