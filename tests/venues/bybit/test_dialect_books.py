@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
@@ -12,7 +13,7 @@ from heliograph.venues.bybit.dialect import Dialect
 from heliograph.venues.bybit.dialect_books import Books, cadence_ns
 from heliograph.venues.bybit.dialect_wording import Wording
 from heliograph.venues.bybit.layout import LAYOUT
-from heliograph.venues.scene import Book
+from heliograph.venues.scene import Book, BookChange
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 WORLD = World(5, 12, EPOCH_NS, listers=LAYOUT.listers)
@@ -104,6 +105,38 @@ def test_the_best_prices_are_snapshots_and_those_that_rest_are_said_again_after_
     )
     if symbol == "BTCUSD":
         assert again == 0  # It trades too often to rest.
+
+
+class Holed(MarketWorld):
+    """A market whose third bid comes and goes: those of a world have no holes."""
+
+    def book(self, symbol: str, depth: int, now_ns: int) -> Book:
+        whole = super().book(symbol, depth + 1, now_ns)
+        out = 2 if now_ns // (200 * NS_PER_MS) % 2 else depth
+        return msgspec.structs.replace(
+            whole, bids=(*whole.bids[:out], *whole.bids[out + 1 :])[:depth], asks=whole.asks[:depth]
+        )
+
+    def book_change(self, symbol: str, from_ns: int, to_ns: int) -> BookChange | None:
+        before, after = (dict(self.book(symbol, 100, at_ns).bids) for at_ns in (from_ns, to_ns))
+        bids = [
+            (price, after.get(price, Decimal(0))) for price in before | after if before.get(price) != after.get(price)
+        ]
+        change = super().book_change(symbol, from_ns, to_ns)
+        return None if change is None else msgspec.structs.replace(change, bids=tuple(bids))
+
+
+def test_levels_that_come_and_go_let_others_in_and_out() -> None:
+    holed = Holed(5, MarketId("linear"), LAYOUT.listers[MarketId("linear")](1, EPOCH_NS - 3600 * NS_PER_S))
+    wording = Wording("linear", holed, holed.listings["BTCUSDT"])
+    book = Books(wording, 50)
+    sides = {side: dict(content(book.now(EPOCH_NS))[side]) for side in "ba"}
+    for turn in range(30):
+        at_ns = EPOCH_NS + turn * 100 * NS_PER_MS
+        for frame in book.since(at_ns, at_ns + 100 * NS_PER_MS):
+            apply(sides, content(frame))
+        truth = content(Books(wording, 50).now(at_ns + 100 * NS_PER_MS))
+        assert sides == {side: dict(truth[side]) for side in "ba"}
 
 
 class Rest(MarketWorld):

@@ -105,9 +105,36 @@ class Books:
     def _sides(self, turn: int) -> Sides:
         if self._newest is not None and self._newest[0] == turn:
             return self._newest[1]
-        book = self._wording.scene.book(self._wording.symbol, self._depth, turn * self._turn_ns)
-        self._newest = turn, (book.bids, book.asks)
+        sides = None
+        if self._newest is not None and self._newest[0] == turn - 1 and self._depth > 1:
+            sides = self._followed(turn, self._newest[1])
+        self._newest = turn, sides or self._whole(turn, self._depth)
         return self._newest[1]
+
+    def _whole(self, turn: int, depth: int) -> Sides:
+        book = self._wording.scene.book(self._wording.symbol, depth, turn * self._turn_ns)
+        return book.bids, book.asks
+
+    def _followed(self, turn: int, before: Sides) -> Sides | None:
+        """Make a turn's levels out of those before, at a third of the cost; None where the best prices have moved."""
+        for side, best in zip(before, self._whole(turn, 1), strict=True):
+            if side[0][0] != best[0][0]:
+                return None
+        scene, symbol = self._wording.scene, self._wording.symbol
+        change = scene.book_change(symbol, (turn - 1) * self._turn_ns, turn * self._turn_ns)
+        if change is None:
+            return before
+        bids = self._patched(before[0], change.bids, 1)
+        asks = self._patched(before[1], change.asks, -1)
+        return None if bids is None or asks is None else (bids, asks)
+
+    def _patched(self, levels: Sequence[Level], changes: Sequence[Level], sign: int) -> Sequence[Level] | None:
+        """Return levels with their new quantities; None if one came or went, since then others move."""
+        edge = levels[-1][0] * sign
+        cut = len(levels) == self._depth
+        news = {price: size for price, size in changes if not cut or price * sign >= edge}
+        made = [(price, news.pop(price, size)) for price, size in levels]
+        return made if not news and all(size for _, size in made) else None
 
     def _told(self, turn: int, sort: str, sides: Sides, changed: int) -> dict[str, object]:
         wording, instant_ns = self._wording, turn * self._turn_ns
