@@ -101,8 +101,9 @@ class Board:
         sides = {"asks": _objects(book.asks, exact=exact), "bids": _objects(book.bids, exact=exact)}
         return head | sides | {"l": str(levels)}
 
-    def candle_row(self, _symbol: str, bar: Bar, *, closed: bool, exact: bool) -> object:
-        """Render a bar for REST, which does not say whether it is closed."""
+    def candle_row(self, symbol: str, bar: Bar, *, closed: bool, exact: bool) -> object:
+        """Render a bar for REST, which does not say whether it is closed; `sum` is documented as in quote currency."""
+        _, quote, _ = self.scene.listings[symbol].volumes(bar)
         return {
             "o": plain(bar.open),
             "v": sized(bar.volume, exact=exact),
@@ -110,7 +111,7 @@ class Board:
             "c": plain(bar.close),
             "l": plain(bar.low),
             "h": plain(bar.high),
-            "sum": plain(bar.counter),
+            "sum": plain(quote),
         }
 
     def trade_row(self, symbol: str, fill: Fill, *, exact: bool) -> dict[str, object]:
