@@ -150,6 +150,13 @@ def test_contracts_say_what_they_are() -> None:
     assert perpetual["lotSizeFilter"]["qtyStep"] == "1"
 
 
+def test_of_options_nothing_is_listed() -> None:
+    assert ask("instruments-info", category="option", baseCoin="BTC") == {
+        "category": "option", "list": [], "nextPageCursor": ""
+    }  # fmt: skip
+    assert ask("tickers", category="option", baseCoin="BTC")["list"] == []
+
+
 def test_contracts_of_a_coin_come_linear_and_inverse_together() -> None:
     both = ask("instruments-info", category="linear", baseCoin="ETH")["list"]
     assert [c["contractType"] for c in both] == ["LinearPerpetual", "InversePerpetual"]

@@ -340,6 +340,33 @@ def test_t30_many_topics_are_asked_for_within_the_limits(category: str) -> None:
     assert (meeting.effects, len(meeting.session.streams)) == ([], 1)
 
 
+def test_t30_however_many_instruments_are_wanted_no_request_is_refused() -> None:
+    """Of the longest topics there are, some connections' worth."""
+    world = World(5, 450, EPOCH_NS, history_minutes=2, listers=LAYOUT.listers)
+    dialect = Dialect(world.markets)
+    for category in CATEGORIES:
+        market = market_of(category)
+        instruments = [market.instrument(name) for name in world.markets[market.market].listings]
+        wanted = [Subscription(channel, i) for i in instruments for channel in (Channel.BOOK, Channel.TRADES)]
+        connections = market.plan(wanted, 10_000)
+        assert len(connections) > 1
+        for connection in connections:
+            session, feed, effects = dialect.session(Ask(connection.path)), market.feed(connection), list[Effect]()
+            assert session is not None
+            feed.opened(EPOCH_NS, effects)
+            for second in range(1, 30):
+                sends = [effect for effect in effects if isinstance(effect, Send)]
+                assert len(sends) == len(effects)
+                effects.clear()
+                for send in sends:
+                    feed.decode(session.received(send.payload.decode()).payloads, EPOCH_NS, [], effects)
+                feed.ticked(EPOCH_NS + second * NS_PER_S, effects)
+            assert {s.instrument for s in session.streams.values()} == {
+                s.instrument.venue_symbol for s in connection.subscriptions
+            }
+            assert len(session.streams) == len(connection.subscriptions)
+
+
 def rest() -> Rest:
     return Rest(Dialect(WORLD.markets))
 

@@ -181,6 +181,21 @@ async def test_bars_are_fetched_although_rest_is_in_trouble(category: str, symbo
     assert here.gaps() == set()
 
 
+async def test_who_is_turned_away_asks_no_more_and_goes_on_listening() -> None:
+    async with field("spot", "BTCUSDT") as here:
+        here.add()
+        await here.more(2)
+        await here.sim.fault(Fault(FaultKind.HTTP, match="kline", status=429))
+        await here.sim.fault(Fault(FaultKind.REFUSE, duration_s=1.2))
+        await here.sim.fault(FaultKind.DISCONNECT)
+        answered = here.sim.listeners["spot"].answered
+        await here.sink.until(lambda: answered[403] == 1)
+        count = len(here.sink.events)
+        await here.sink.until(lambda: len(here.sink.events) >= count + 40)
+        assert answered == {200: 1, 403: 1}
+    here.check_candles()
+
+
 @pytest.mark.parametrize("kind", [FaultKind.DROP, FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.WRONG_JSON])
 @pytest.mark.parametrize(("category", "symbol"), [("spot", "BTCUSDT"), ("linear", "BTCUSDT"), ("inverse", "BTCUSD")])
 async def test_a_book_survives_what_happens_to_its_frames(category: str, symbol: str, kind: FaultKind) -> None:

@@ -35,6 +35,9 @@ _BOOK_DEPTHS: Final = {True: 200, False: 1000}
 """The topic that REST shares its update ids with. That of contracts is documented as 500, a depth that is no more."""
 
 _TRADE_LIMITS: Final = {True: (60, 60), False: (500, 1000)}
+_OPTIONS: Final = "option"
+"""A category that there is, and of which nothing is listed here."""
+
 _CONTRACT_TYPES: Final = {Kind.PERPETUAL: "Perpetual", Kind.FUTURE: "Futures"}
 
 
@@ -100,7 +103,8 @@ class Rest:
         return Answer(status, _body(code, reason, {}, 0))
 
     def _category(self, query: Query, default: str = "") -> Mapping[str, Wording]:
-        listed = self._dialect.wordings(query.get("category") or default)
+        category = query.get("category") or default
+        listed = {} if category == _OPTIONS else self._dialect.wordings(category)
         if listed is None:
             raise _no("Illegal category")
         return listed
@@ -197,7 +201,7 @@ class Rest:
         if symbol and symbol not in listed and not spot:
             raise _no("params error: symbol invalid")
         found = [(category, wording) for name, wording in listed.items() if symbol in (None, "", name)]
-        if coin and not spot and not symbol:
+        if coin and not symbol and category not in (SPOT, _OPTIONS):
             # Asked for by their coin, linear and inverse contracts come together, whichever was meant.
             found = [
                 (str(market), wording)
