@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.venues.binance.control import Answer, market_of, sort
-from heliograph.venues.binance.frames import FAULTS
 from heliograph.venues.contract import VenueError
+from heliograph.venues.faults import FAULTS
 
 
 @pytest.mark.parametrize(

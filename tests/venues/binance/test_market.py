@@ -16,7 +16,7 @@ from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Gap, Side, Source, Trade, TradeCause
 from heliograph.venues import find_market, find_venue
-from heliograph.venues.binance.market import ACKNOWLEDGED_NS_MAX, LIFE_NS_MAX, Feed
+from heliograph.venues.binance.market import LIFE_NS_MAX, Feed
 from heliograph.venues.contract import (
     BookPage,
     CandlePage,
@@ -31,6 +31,7 @@ from heliograph.venues.contract import (
     TradePage,
     VenueError,
 )
+from heliograph.venues.subscribing import ACKNOWLEDGED_NS_MAX
 
 MARKETS = ("spot", "usdm", "coinm")
 NOW_NS = 1_770_000_000 * NS_PER_S

@@ -13,13 +13,12 @@ from heliograph.model.instrument import MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Side, Source, Trade
 from heliograph.venues import find_market, find_venue
-from heliograph.venues.binance.frames import FAULTS
 from heliograph.venues.binance.rest import (
     BOOK_DEPTH_MAX,
     Rest,
     book_request,
     candle_request,
-    page_end,
+    end_of,
     parse_error,
     read_book,
     read_candles,
@@ -27,6 +26,7 @@ from heliograph.venues.binance.rest import (
     trade_request,
 )
 from heliograph.venues.contract import CandlePage, Request, TradePage, VenueError
+from heliograph.venues.faults import FAULTS
 
 MARKETS = ("spot", "usdm", "coinm")
 MINUTE_NS = 60 * NS_PER_S
@@ -185,7 +185,7 @@ def test_futures_requests_weigh_by_their_limit() -> None:
 
 def test_a_page_reaches_one_candle_beyond_what_is_wanted() -> None:
     page = CandlePage(INSTRUMENTS["spot"], Interval.M1, START_NS, START_NS + 3 * MINUTE_NS)
-    assert page_end(page, 1000) == START_NS + 4 * MINUTE_NS
+    assert end_of(RULES["spot"], page) == START_NS + 4 * MINUTE_NS
     assert dict(candle_request(RULES["spot"], page).query)["limit"] == "5"
 
 

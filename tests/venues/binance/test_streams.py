@@ -1,6 +1,3 @@
-from itertools import pairwise
-from typing import Any
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -15,11 +12,13 @@ from heliograph.venues.binance.streams import (
     SPLIT_PATHS,
     STREAMS_PER_MESSAGE_MAX,
     Paths,
-    messages,
+    chunk,
+    encode,
     names_of,
     plan,
 )
 from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.subscribing import Message
 
 
 def instrument(symbol: str) -> Instrument:
@@ -104,23 +103,20 @@ def test_a_plan_carries_each_stream_once_within_both_bounds(
         assert 1 <= len({s.instrument.id for s in connection.subscriptions}) <= instruments_max
 
 
-def decoded(payloads: list[bytes]) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(payload) for payload in payloads]
-
-
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (100, [100]), (101, [100, 1]), (200, [100, 100])])
 def test_messages_hold_so_many_streams_and_no_more(count: int, sizes: list[int]) -> None:
-    sent = decoded(messages("SUBSCRIBE", [f"s{i}@trade" for i in range(count)], 7))
-    assert [len(m["params"]) for m in sent] == sizes
-    assert [m["id"] for m in sent] == list(range(7, 7 + len(sizes)))
-    assert {m["method"] for m in sent} <= {"SUBSCRIBE"}
+    assert [len(names) for names in chunk([f"s{i}@trade" for i in range(count)])] == sizes
 
 
-@given(st.lists(st.text(min_size=1, max_size=60), max_size=400), st.integers(1, 10**9))
-def test_messages_hold_every_stream_in_order_and_stay_short(names: list[str], first_id: int) -> None:
-    payloads = messages("UNSUBSCRIBE", names, first_id)
-    sent = decoded(payloads)
-    assert [name for m in sent for name in m["params"]] == names
-    assert all(len(m["params"]) <= STREAMS_PER_MESSAGE_MAX for m in sent)
-    assert all(b["id"] == a["id"] + 1 for a, b in pairwise(sent))
-    assert all(len(payload) <= MESSAGE_BYTES_MAX for payload in payloads)
+@given(st.lists(st.text(min_size=1, max_size=60), max_size=400))
+def test_messages_hold_every_stream_in_order_and_stay_short(names: list[str]) -> None:
+    parts = chunk(names)
+    assert [name for part in parts for name in part] == names
+    assert all(len(part) <= STREAMS_PER_MESSAGE_MAX for part in parts)
+    assert all(len(encode(Message(10**9, False, part), 0)) <= MESSAGE_BYTES_MAX for part in parts)
+
+
+def test_a_message_says_what_the_venue_documents() -> None:
+    sent = msgspec.json.decode(encode(Message(7, True, ("btcusdt@trade",)), 0))
+    assert sent == {"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 7}
+    assert msgspec.json.decode(encode(Message(8, False, ("a",)), 0))["method"] == "UNSUBSCRIBE"

@@ -11,13 +11,13 @@ from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues.binance.answers import read_answer
-from heliograph.venues.binance.book import Rule
 from heliograph.venues.binance.control import market_of
 from heliograph.venues.binance.instruments import BINANCE, COINM, USDM, instrument_of_symbol, parse_instruments
 from heliograph.venues.binance.market import Feed, Rules
 from heliograph.venues.binance.rest import Rest, candle_request, parse_error, trade_request
 from heliograph.venues.binance.streams import ONE_PATH, SPLIT_PATHS, plan
 from heliograph.venues.contract import InstrumentPage, Limits, Market, Request, Venue
+from heliograph.venues.joined_book import Rule
 
 _MINUTES_AND_MORE: Final = (
     Interval.M1,

@@ -3,23 +3,25 @@
 Sources: as in `rest`. A feed asks for candles, aggregate trades and books only; recordings have more.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from heliograph.clock import NS_PER_MS
-from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, DayStatistics, Side, Source, Trade, TradeCause
 from heliograph.model.numbers import amount
-from heliograph.venues.binance.frames import FAULTS, Id, Ms, RawProblem, decode_book, decode_past_trades, decode_rows
+from heliograph.venues.answering import asked_of, is_a, reading
+from heliograph.venues.binance.frames import RawProblem, decode_book, decode_past_trades, decode_rows
 from heliograph.venues.binance.instruments import parse_instruments
 from heliograph.venues.binance.market import Rules
 from heliograph.venues.binance.rest import to_candle, to_past_trade, to_snapshot
+from heliograph.venues.candle_pages import newest_open
+from heliograph.venues.fields import Id, Ms
 
 
 class RawDayAnswer(msgspec.Struct, rename="camel"):
@@ -67,7 +69,7 @@ T = TypeVar("T")
 _days: Final = msgspec.json.Decoder(RawDayAnswer | list[RawDayAnswer])
 _tops: Final = msgspec.json.Decoder(RawTopAnswer | list[RawTopAnswer])
 _trades: Final = msgspec.json.Decoder(list[RawTradeAnswer])
-_refusal: Final = msgspec.json.Decoder(RawRefusal)
+_decode_refusal: Final = msgspec.json.Decoder(RawRefusal).decode
 
 
 def read_answer(rules: Rules, url: str, body: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
@@ -83,21 +85,15 @@ def read_answer(rules: Rules, url: str, body: bytes, received_ns: int) -> list[V
         DecodeError: the answer is not what is documented for that URL, or the URL is not known.
 
     """
-    try:
-        _refusal.decode(body)
-    except FAULTS:
-        pass
-    else:
+    if is_a(_decode_refusal, body):
         return []
-    try:
-        parts = urlsplit(url)
-        return _read(rules, parts.path.rstrip("/"), dict(parse_qsl(parts.query)), body, received_ns)
-    except (*FAULTS, ConfigError) as e:
-        raise DecodeError(f"{url[:200]}: {e}") from e
+    with reading(url):
+        asked = asked_of(url)
+        return _read(rules, asked.path, asked.query, body, received_ns)
 
 
 def _read(
-    rules: Rules, path: str, query: dict[str, str], body: bytes, received_ns: int
+    rules: Rules, path: str, query: Mapping[str, str], body: bytes, received_ns: int
 ) -> list[VenueEvent | Instrument]:
     if path.endswith("exchangeInfo"):
         return list(parse_instruments(rules.market, body))
@@ -121,13 +117,9 @@ def _read(
 
 
 def _candles(rules: Rules, instrument: Instrument, interval: Interval, body: bytes, received_ns: int) -> list[Candle]:
-    rows = decode_rows(body)
     contracts = rules.rest.counts_contracts
-    newest = len(rows) - 1
-    return [
-        to_candle(row, instrument, interval, received_ns, contracts=contracts, closed=i < newest)
-        for i, row in enumerate(rows)
-    ]
+    rows = decode_rows(body)
+    return newest_open([to_candle(row, instrument, interval, received_ns, contracts=contracts) for row in rows])
 
 
 def _to_day(rules: Rules, raw: RawDayAnswer, received_ns: int) -> DayStatistics:

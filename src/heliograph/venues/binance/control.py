@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from heliograph.model.instrument import SPOT, MarketId
-from heliograph.venues.binance.frames import FAULTS, NOTHING, RawAny, decode_any, decode_list
+from heliograph.venues.binance.frames import RawAny, decode_any, decode_list
 from heliograph.venues.binance.instruments import COINM, USDM
 from heliograph.venues.contract import VenueError
+from heliograph.venues.faults import FAULTS
+from heliograph.venues.fields import NOTHING
 
 _LIST: Final = ord("[")
 

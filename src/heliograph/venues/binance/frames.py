@@ -9,15 +9,13 @@ used is decoded.
 """
 
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from heliograph.model.interval import Interval
+from heliograph.venues.fields import NOTHING, Id, Ms
 
-Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
-"""Milliseconds since the epoch. The bound, in the year 5138, refuses microseconds (`timeUnit=MICROSECOND`)."""
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 RawLevel = tuple[str, str]
 
 
@@ -128,9 +126,6 @@ class RawProblem(msgspec.Struct):
     msg: str
 
 
-NOTHING: Final = msgspec.Raw()
-
-
 class RawAny(msgspec.Struct):
     """Whatever tells frames and payloads of all kinds apart; `NOTHING` where a field is absent."""
 
@@ -190,9 +185,6 @@ decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_book: Final = msgspec.json.Decoder(RawBook).decode
 decode_rows: Final = msgspec.json.Decoder(list[RawRow]).decode
 decode_past_trades: Final = msgspec.json.Decoder(list[RawPastTrade]).decode
-
-FAULTS: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""What reading bytes of any kind can raise: JSON, text, numbers, what is missing, and nesting without end."""
 
 TYPED: Final = frozenset({"kline", "aggTrade", "trade", "bookTicker", "depthUpdate", "24hrTicker"})
 SILENT: Final = frozenset(

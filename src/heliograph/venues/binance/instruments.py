@@ -16,7 +16,7 @@ from heliograph.clock import NS_PER_MS
 from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.instrument import SPOT, Instrument, Kind, MarketId, VenueId
 from heliograph.model.numbers import parse
-from heliograph.venues.binance.frames import FAULTS
+from heliograph.venues.faults import FAULTS
 
 BINANCE: Final = VenueId("binance")
 USDM: Final = MarketId("usdm")

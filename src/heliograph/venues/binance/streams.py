@@ -6,13 +6,16 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-
 root acknowledges and then says nothing).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.spreading import chunks, spread
+from heliograph.venues.subscribing import Message
 
 STREAMS_PER_MESSAGE_MAX: Final = 100
 MESSAGE_BYTES_MAX: Final = 4000
@@ -20,6 +23,8 @@ MESSAGE_BYTES_MAX: Final = 4000
 
 Source: https://github.com/binance/binance-connector-rust/issues/27 (undocumented by the venue).
 """
+_AROUND: Final = 80
+"""What is around the names."""
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -48,6 +53,11 @@ def names_of(subscription: Subscription, paths: Paths) -> list[tuple[str, str]]:
             return [(paths.fast, f"{symbol}@depth@100ms")]
 
 
+def streams_of(paths: Paths, path: str, subscription: Subscription) -> list[str]:
+    """Return those of the streams that carry a subscription which are served at a path."""
+    return [name for served_at, name in names_of(subscription, paths) if served_at == path]
+
+
 def plan(
     paths: Paths, streams_max: int, subscriptions: Sequence[Subscription], instruments_max: int
 ) -> list[Connection]:
@@ -62,48 +72,23 @@ def plan(
         instruments_max: instruments of one socket, at least one.
 
     """
-    wanted: dict[str, dict[str, dict[Subscription, int]]] = {}  # path, instrument, subscription: streams there
-    for subscription in subscriptions:
-        for path, _ in names_of(subscription, paths):
-            of_instrument = wanted.setdefault(path, {}).setdefault(subscription.instrument.id, {})
-            of_instrument[subscription] = sum(1 for p, _ in names_of(subscription, paths) if p == path)
-    connections: list[Connection] = []
-    for path, instruments in wanted.items():
-        carried: list[Subscription] = []
-        streams = members = 0
-        for of_instrument in instruments.values():
-            if carried and (members == instruments_max or streams + sum(of_instrument.values()) > streams_max):
-                connections.append(Connection(path, tuple(carried)))
-                carried, streams, members = [], 0, 0
-            members += 1
-            for subscription, count in of_instrument.items():
-                if streams + count > streams_max:
-                    connections.append(Connection(path, tuple(carried)))
-                    carried, streams, members = [], 0, 1
-                carried.append(subscription)
-                streams += count
-        connections.append(Connection(path, tuple(carried)))
-    return connections
-
-
-def messages(method: str, names: Iterable[str], first_id: int) -> list[bytes]:
-    """Return the control messages that subscribe to streams, or end that, with ids counted up from `first_id`.
-
-    Args:
-        method: `SUBSCRIBE` or `UNSUBSCRIBE`.
-        names: the streams.
-        first_id: the first message's id.
-
-    """
-    chunks: list[list[str]] = []
-    size = MESSAGE_BYTES_MAX
-    for name in names:
-        length = len(msgspec.json.encode(name)) + 1
-        size += length
-        if size > MESSAGE_BYTES_MAX or len(chunks[-1]) == STREAMS_PER_MESSAGE_MAX:
-            chunks.append([])
-            size = length + 80  # What is around the names.
-        chunks[-1].append(name)
     return [
-        msgspec.json.encode({"method": method, "params": chunk, "id": first_id + i}) for i, chunk in enumerate(chunks)
+        Connection(path, carried)
+        for path in dict.fromkeys(path for wanted in subscriptions for path, _ in names_of(wanted, paths))
+        for carried in spread(subscriptions, instruments_max, partial(streams_of, paths, path), streams_max=streams_max)
     ]
+
+
+def chunk(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Spread streams over control messages."""
+    return chunks(names, count_max=STREAMS_PER_MESSAGE_MAX, size_of=_length, size_max=MESSAGE_BYTES_MAX - _AROUND)
+
+
+def encode(message: Message[str], _now_ns: int) -> bytes:
+    """Return the text of a control message."""
+    method = "SUBSCRIBE" if message.subscribes else "UNSUBSCRIBE"
+    return msgspec.json.encode({"method": method, "params": message.streams, "id": message.number})
+
+
+def _length(name: str) -> int:
+    return len(msgspec.json.encode(name)) + 1
