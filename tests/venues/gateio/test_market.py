@@ -32,7 +32,8 @@ from heliograph.venues.contract import (
     VenueError,
 )
 from heliograph.venues.gateio import VENUE
-from heliograph.venues.gateio.market import ACKNOWLEDGED_NS_MAX, MESSAGES_PER_TICK, PING_NS, Feed
+from heliograph.venues.gateio.market import MESSAGES_PER_TICK, PING_NS, Feed
+from heliograph.venues.subscribing import ACKNOWLEDGED_NS_MAX
 
 NAMES = ("spot", "usdm", "coinm")
 NOW_NS = 1_790_000_000 * NS_PER_S

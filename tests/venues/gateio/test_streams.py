@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.clock import NS_PER_S
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Subscription
 from heliograph.venues.gateio.bars import FUTURES_INTERVALS, SPOT_INTERVALS, names_of
 from heliograph.venues.gateio.instruments import GATEIO
-from heliograph.venues.gateio.streams import Stream, Wire, message, ping, plan, streams_of
+from heliograph.venues.gateio.streams import Stream, Wire, encode, ping, plan, streams_of
+from heliograph.venues.subscribing import Message
 
 SPOT_WIRE = Wire("spot", "/ws/v4/", names_of(SPOT_INTERVALS))
 USDM_WIRE = Wire("futures", "/v4/ws/usdt", names_of(FUTURES_INTERVALS))
@@ -33,7 +35,7 @@ def test_each_channel_has_its_streams() -> None:
 
 
 def test_a_message_names_one_symbol() -> None:
-    said = json.loads(message(Stream("spot.candlesticks", ("1m", "BTC_USDT")), "subscribe", 17, 3))
+    said = json.loads(encode(Message(3, True, (Stream("spot.candlesticks", ("1m", "BTC_USDT")),)), 17 * NS_PER_S))
     assert said == {
         "time": 17, "id": 3, "channel": "spot.candlesticks", "event": "subscribe", "payload": ["1m", "BTC_USDT"]
     }  # fmt: skip

@@ -4,19 +4,21 @@ Sources: as in `rest`, and "Retrieve market trades" and "Futures market transact
 https://www.gate.com/docs/developers/apiv4/en/ . A feed asks for candles and books only; recordings have more.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.market import Candle, Side, Source, Trade, TradeCause
 from heliograph.model.numbers import amount, parse
-from heliograph.venues.gateio.frames import FAULTS, Id, decode_book
+from heliograph.venues.answering import asked_of, is_a, reading
+from heliograph.venues.candle_pages import newest_open
+from heliograph.venues.fields import Id
+from heliograph.venues.gateio.frames import decode_book
 from heliograph.venues.gateio.instruments import parse_instruments
 from heliograph.venues.gateio.market import Rules
 from heliograph.venues.gateio.rest import RawRefusal, read_rows, to_candle, to_snapshot
@@ -68,21 +70,15 @@ def read_answer(rules: Rules, url: str, body: bytes, received_ns: int) -> list[V
         DecodeError: the answer is not what is documented for that URL, or the URL is not known.
 
     """
-    try:
-        _decode_refusal(body)
-    except FAULTS:
-        pass
-    else:
+    if is_a(_decode_refusal, body):
         return []
-    try:
-        parts = urlsplit(url)
-        return _read(rules, parts.path.rstrip("/").rpartition("/")[2], dict(parse_qsl(parts.query)), body, received_ns)
-    except (*FAULTS, ConfigError) as e:
-        raise DecodeError(f"{url[:200]}: {e}") from e
+    with reading(url):
+        asked = asked_of(url)
+        return _read(rules, asked.path.rpartition("/")[2], asked.query, body, received_ns)
 
 
 def _read(
-    rules: Rules, name: str, query: dict[str, str], body: bytes, received_ns: int
+    rules: Rules, name: str, query: Mapping[str, str], body: bytes, received_ns: int
 ) -> list[VenueEvent | Instrument]:
     if name in ("currency_pairs", "contracts"):
         return list(parse_instruments(rules.market, body))
@@ -100,14 +96,11 @@ def _read(
 
 
 def _candles(
-    rules: Rules, instrument: Instrument, query: dict[str, str], body: bytes, received_ns: int
+    rules: Rules, instrument: Instrument, query: Mapping[str, str], body: bytes, received_ns: int
 ) -> list[Candle]:
     interval = rules.intervals[query.get("interval", "5m")]
     rows = read_rows(rules.rest, instrument, body)
-    newest = len(rows) - 1
-    return [
-        to_candle(row, instrument, interval, received_ns, closed=row.closed or i < newest) for i, row in enumerate(rows)
-    ]
+    return newest_open([to_candle(row, instrument, interval, received_ns) for row in rows])
 
 
 def _trades(rules: Rules, body: bytes, received_ns: int) -> list[Trade]:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from heliograph.model.instrument import SPOT, MarketId
-from heliograph.venues.gateio.frames import FAULTS
+from heliograph.venues.faults import FAULTS
+from heliograph.venues.fields import NOTHING
 from heliograph.venues.gateio.instruments import COINM, USDM
 
-_NOTHING: Final = msgspec.Raw()
 _SILENT: Final = frozenset(
     {
         "pong", "order_book", "obu", "contract_stats", "public_liquidates", "trades_v2",
@@ -35,14 +35,14 @@ class RawError(msgspec.Struct):
 
 
 class RawAny(msgspec.Struct):
-    """Whatever tells frames apart; `_NOTHING` where a field is absent."""
+    """Whatever tells frames apart; `NOTHING` where a field is absent."""
 
     channel: str = ""
     event: str | None = None
     id: int | str | None = None
     error: RawError | None = None
-    result: msgspec.Raw = _NOTHING
-    header: msgspec.Raw = _NOTHING
+    result: msgspec.Raw = NOTHING
+    header: msgspec.Raw = NOTHING
 
 
 class RawNotice(msgspec.Struct):

@@ -9,15 +9,12 @@ messages share the channel's name with the data and differ by `event`, so they a
 """
 
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
-Seconds = Annotated[int, msgspec.Meta(ge=0, lt=10**11)]
-"""Seconds since the epoch. The bound, in the year 5138, refuses milliseconds."""
-Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
-"""Milliseconds since the epoch, with the same bound."""
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+from heliograph.venues.fields import Id, Ms, Seconds
+
 Update = Literal["update"]
 RawPair = tuple[str, Decimal]
 
@@ -264,9 +261,6 @@ class RawObject(msgspec.Struct, gc=False):
     o: str
     sum: Decimal | None = None
 
-
-FAULTS: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""What reading bytes of any kind can raise: JSON, text, numbers, what is missing, and nesting without end."""
 
 decode_event: Final = msgspec.json.Decoder(RawEvent).decode
 decode_book: Final = msgspec.json.Decoder(RawBook).decode

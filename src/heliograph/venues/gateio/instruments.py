@@ -13,7 +13,7 @@ import msgspec
 from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.instrument import SPOT, Instrument, Kind, MarketId, VenueId
 from heliograph.model.numbers import parse
-from heliograph.venues.gateio.frames import FAULTS
+from heliograph.venues.faults import FAULTS
 
 GATEIO: Final = VenueId("gateio")
 USDM: Final = MarketId("usdm")

@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.errors import ConfigError
-from heliograph.model.book import BookDelta, BookSnapshot, Level
+from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, DayStatistics, Side, Trade, TradeCause
@@ -31,41 +30,15 @@ from heliograph.venues.gateio.frames import (
     RawTop,
 )
 from heliograph.venues.gateio.times import instant_ns, seconds_ns
+from heliograph.venues.known import Known
+from heliograph.venues.levels import to_levels
 
 PRICES_REMEMBERED_MAX: Final = 16_384
-INSTRUMENTS_MAX: Final = 20_000
-"""Instruments made of frames' symbols alone, before they are made afresh."""
 TRUNCATED: Final = "a trade of less than one contract, truncated to none: neither its size nor its side is told"
 _BUY: Final = Side.BUY  # A member's look-up in its enumeration costs a tenth of a trade.
 _SELL: Final = Side.SELL
 _MARKET: Final = TradeCause.MARKET
 _LIQUIDATION: Final = TradeCause.LIQUIDATION
-
-
-class Known(dict[str, Instrument]):
-    """Instruments by the venue's symbol; where every symbol is welcome, made as they turn up.
-
-    Args:
-        make: makes an instrument of its symbol, where every symbol is welcome; else None.
-
-    """
-
-    def __init__(self, make: Callable[[str], Instrument] | None) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, symbol: str) -> Instrument:
-        """Make the instrument, or raise `KeyError` (not carried) or `ValueError` (no symbol of this market)."""
-        if self._make is None:
-            raise KeyError(symbol)
-        try:
-            instrument = self._make(symbol)
-        except ConfigError as e:
-            raise ValueError(str(e)) from None
-        if len(self) >= INSTRUMENTS_MAX:
-            self.clear()
-        self[symbol] = instrument
-        return instrument
 
 
 class Payloads:
@@ -92,10 +65,9 @@ class Payloads:
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
 
     def carry(self, instruments: Sequence[Instrument]) -> None:
-        """Know these instruments and no others."""
+        """Know these instruments and no others, unless every symbol is welcome."""
         self._bars.clear()
-        self._instruments.clear()
-        self._instruments.update({instrument.venue_symbol: instrument for instrument in instruments})
+        self._instruments.carry(instruments)
 
     def spot_candle(self, raw: RawSpotCandle, received_ns: int) -> Candle:
         """Make a candle."""
@@ -178,22 +150,13 @@ class Payloads:
     def book(self, raw: RawSpotDepth | RawFuturesDepth, received_ns: int) -> BookSnapshot | BookDelta:
         """Make a delta, or a snapshot where the update is the whole book."""
         instrument = self._instruments[raw.s]
-        bids, asks = self._levels(raw.b), self._levels(raw.a)
+        bids, asks = to_levels(_pairs(raw.b), self._prices), to_levels(_pairs(raw.a), self._prices)
         event_ns = raw.t * NS_PER_MS
         if raw.full:
             bids = sorted((level for level in bids if level[1]), reverse=True)
             asks = sorted(level for level in asks if level[1])
             return BookSnapshot(instrument, bids, asks, raw.u, event_ns, received_ns)
         return BookDelta(instrument, bids, asks, raw.U, raw.u, event_ns, received_ns)
-
-    def _levels(self, raw: Sequence[RawPair] | Sequence[RawLevel]) -> list[Level]:
-        made: list[Level] = []
-        for level in raw:
-            price, size = (level.p, level.s) if isinstance(level, RawLevel) else level
-            if not ZERO <= fits(size) < BOUND:
-                raise ValueError(NOT_AN_AMOUNT)
-            made.append((self._prices[price], size))
-        return made
 
     def spot_day(self, raw: RawSpotTicker, received_ns: int) -> DayStatistics:
         """Make the day's statistics."""
@@ -236,3 +199,7 @@ class Payloads:
 
 def _told(text: str | int) -> Decimal | None:
     return None if text == "" else amount(parse(str(text)))
+
+
+def _pairs(raw: Sequence[RawPair] | Sequence[RawLevel]) -> list[RawPair]:
+    return [(level.p, level.s) if isinstance(level, RawLevel) else level for level in raw]

@@ -6,13 +6,17 @@ Neither bounds the streams of a socket; who reads too slowly is cut off
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
+from heliograph.clock import NS_PER_S
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.spreading import spread
+from heliograph.venues.subscribing import Message
 
 STREAMS_PER_CONNECTION_MAX: Final = 500
 """Ours: the venue names none."""
@@ -66,38 +70,21 @@ def plan(wire: Wire, streams_max: int, subscriptions: Sequence[Subscription], in
         instruments_max: instruments of one socket, at least one.
 
     """
-    wanted: dict[str, dict[Subscription, int]] = {}  # by instrument: subscriptions, and how many streams each takes
-    for subscription in subscriptions:
-        of_instrument = wanted.setdefault(subscription.instrument.id, {})
-        of_instrument[subscription] = len(streams_of(subscription, wire))
-    groups: list[list[Subscription]] = [[]]
-    streams = members = 0
-    for of_instrument in wanted.values():
-        if members == instruments_max or streams + sum(of_instrument.values()) > streams_max:
-            groups.append([])
-            streams = members = 0
-        members += 1
-        for subscription, count in of_instrument.items():
-            if streams + count > streams_max:
-                groups.append([])
-                streams, members = 0, 1
-            groups[-1].append(subscription)
-            streams += count
-    return [Connection(wire.path, tuple(group)) for group in groups if group]
+    sockets = spread(subscriptions, instruments_max, partial(streams_of, wire=wire), streams_max=streams_max)
+    return [Connection(wire.path, carried) for carried in sockets]
 
 
-def message(stream: Stream, event: str, time_s: int, number: int) -> bytes:
-    """Return the control message that subscribes to a stream, or ends that.
-
-    Args:
-        stream: which.
-        event: `subscribe` or `unsubscribe`.
-        time_s: seconds since the epoch.
-        number: the message's id, which its answer repeats.
-
-    """
+def encode(message: Message[Stream], now_ns: int) -> bytes:
+    """Return the text of a control message, which names one stream."""
+    (stream,) = message.streams
     return msgspec.json.encode(
-        {"time": time_s, "id": number, "channel": stream.channel, "event": event, "payload": stream.payload}
+        {
+            "time": now_ns // NS_PER_S,
+            "id": message.number,
+            "channel": stream.channel,
+            "event": "subscribe" if message.subscribes else "unsubscribe",
+            "payload": stream.payload,
+        }
     )
 
 
