@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.venues.bybit.control import Answer, market_of, to_answer
-from heliograph.venues.bybit.frames import FAULTS, decode_any
+from heliograph.venues.bybit.frames import decode_any
+from heliograph.venues.faults import FAULTS
 
 
 def answer(frame: bytes) -> Answer:

@@ -17,7 +17,7 @@ from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Gap, Side, Trade, TradeCause
 from heliograph.venues.bybit import VENUE
-from heliograph.venues.bybit.market import ACKNOWLEDGED_NS_MAX, MESSAGES_PER_TICK, PING_NS, Feed
+from heliograph.venues.bybit.market import MESSAGES_PER_TICK, PING_NS, Feed
 from heliograph.venues.bybit.streams import INTERVALS, PING
 from heliograph.venues.contract import (
     BookPage,
@@ -32,6 +32,7 @@ from heliograph.venues.contract import (
     Subscription,
     VenueError,
 )
+from heliograph.venues.subscribing import ACKNOWLEDGED_NS_MAX
 
 MARKETS = ("spot", "linear", "inverse")
 NOW_NS = 1_770_000_000 * NS_PER_S

@@ -15,20 +15,18 @@ from heliograph.model.instrument import SPOT, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Source
 from heliograph.venues.bybit import VENUE
-from heliograph.venues.bybit.frames import FAULTS
 from heliograph.venues.bybit.instruments import INVERSE, LINEAR, instrument_of_symbol
 from heliograph.venues.bybit.rest import (
-    LATE_NS,
     ROWS_MAX,
-    SETTLED_NS,
     Rest,
     candle_request,
-    page_end,
     parse_error,
     read_candles,
 )
 from heliograph.venues.bybit.streams import INTERVALS
+from heliograph.venues.candle_pages import LATE_NS, SETTLED_NS, page_end
 from heliograph.venues.contract import CandlePage, Request, VenueError
+from heliograph.venues.faults import FAULTS
 
 BTC = instrument_of_symbol(SPOT, "BTCUSDT")
 RULES = Rest(SPOT, counts_contracts=False)
@@ -205,7 +203,7 @@ def test_a_request_asks_for_its_market_and_one_candle_beyond() -> None:
         "category": "linear", "symbol": "BTCUSDT", "interval": "M", "start": "0",
         "end": str(31 * 86_400_000), "limit": "1000",
     }  # fmt: skip
-    assert page_end(CandlePage(BTC, Interval.M1, 0, None)) == 999 * MINUTE_NS
+    assert page_end(CandlePage(BTC, Interval.M1, 0, None), ROWS_MAX) == 999 * MINUTE_NS
 
 
 def test_errors_are_the_venues_code_and_words_or_what_stands_in_front_of_it() -> None:

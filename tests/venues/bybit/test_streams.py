@@ -18,13 +18,14 @@ from heliograph.venues.bybit.streams import (
     Topic,
     Topics,
     characters,
-    chunks,
+    chunk,
     encode,
     parse_topic,
     plan,
     topics_of,
 )
 from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.subscribing import Message
 
 PATH = "/v5/public/linear"
 
@@ -146,7 +147,7 @@ def test_a_plan_carries_each_topic_once_within_all_bounds(
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
 def test_t30_a_request_of_spot_holds_ten_arguments(count: int, sizes: list[int]) -> None:
-    assert [len(c) for c in chunks([f"publicTrade.S{i}" for i in range(count)], 10)] == sizes
+    assert [len(c) for c in chunk([f"publicTrade.S{i}" for i in range(count)], 10)] == sizes
 
 
 def test_t30_a_request_holds_21000_characters_and_not_one_more() -> None:
@@ -154,21 +155,21 @@ def test_t30_a_request_holds_21000_characters_and_not_one_more() -> None:
         return ["x" * 197] * 104 + ["x" * last]
 
     room = ARGS_CHARACTERS_MAX - 1 - 104 * 200 - 3
-    (full,) = chunks(topics(room), None)
+    (full,) = chunk(topics(room), None)
     assert len(msgspec.json.encode(full)) == ARGS_CHARACTERS_MAX
-    assert [len(c) for c in chunks(topics(room + 1), None)] == [104, 1]
+    assert [len(c) for c in chunk(topics(room + 1), None)] == [104, 1]
 
 
 @given(st.lists(st.text(min_size=1, max_size=60), max_size=500), st.none() | st.integers(1, 20))
 def test_requests_hold_every_topic_in_order(topics: list[str], args_max: int | None) -> None:
-    made = chunks(topics, args_max)
-    assert [topic for chunk in made for topic in chunk] == topics
-    assert all(chunk and (args_max is None or len(chunk) <= args_max) for chunk in made)
-    assert all(characters(chunk) <= ARGS_CHARACTERS_MAX for chunk in made)
+    made = chunk(topics, args_max)
+    assert [topic for part in made for topic in part] == topics
+    assert all(part and (args_max is None or len(part) <= args_max) for part in made)
+    assert all(characters(part) <= ARGS_CHARACTERS_MAX for part in made)
 
 
 def test_a_request_says_what_and_which() -> None:
-    sent: Any = msgspec.json.decode(encode("subscribe", ("tickers.BTCUSDT",), "7"))
+    sent: Any = msgspec.json.decode(encode(Message(7, True, ("tickers.BTCUSDT",)), 0))
     assert sent == {"op": "subscribe", "req_id": "7", "args": ["tickers.BTCUSDT"]}
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from heliograph.model.event import VenueEvent
 from heliograph.model.market import BookTop, DayStatistics
 from heliograph.model.numbers import Amounts
-from heliograph.venues.bybit.frames import FAULTS, decode_books, decode_tickers
+from heliograph.venues.bybit.frames import decode_books, decode_tickers
 from heliograph.venues.bybit.instruments import INVERSE, LINEAR, instrument_of_symbol
 from heliograph.venues.bybit.tickers import TickerMerge, TopMerge
+from heliograph.venues.faults import FAULTS
 
 BTC = instrument_of_symbol(LINEAR, "BTCUSDT")
 WHOLE = {

@@ -4,24 +4,26 @@ Sources: as in `rest`, and https://bybit-exchange.github.io/docs/v5/market/ticke
 feed asks for candles only; recordings have more.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from heliograph.clock import NS_PER_MS
-from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.book import BookSnapshot
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.market import Side, Source, Trade, TradeCause
 from heliograph.model.numbers import Amounts, amount, parse
-from heliograph.venues.bybit.frames import FAULTS, MsText, RawAnswer, RawTicker, decode_answer, decode_book
+from heliograph.venues.answering import asked_of, reading
+from heliograph.venues.bybit.frames import MsText, RawAnswer, RawTicker, decode_answer, decode_book
 from heliograph.venues.bybit.instruments import parse_instruments
-from heliograph.venues.bybit.market import Rules, to_levels
-from heliograph.venues.bybit.rest import KLINES_PATH, rows_of, to_candle
+from heliograph.venues.bybit.market import Rules
+from heliograph.venues.bybit.rest import KLINES_PATH, past_candles
 from heliograph.venues.bybit.streams import INTERVALS
 from heliograph.venues.bybit.tickers import TickerMerge, top_of
+from heliograph.venues.candle_pages import newest_open
+from heliograph.venues.levels import to_levels
 
 
 class RawTickerList(msgspec.Struct):
@@ -67,18 +69,14 @@ def read_answer(rules: Rules, url: str, body: bytes, received_ns: int) -> list[V
         DecodeError: the answer is not what is documented for that URL.
 
     """
-    try:
-        parts = urlsplit(url)
+    with reading(url):
+        asked = asked_of(url)
         answer = decode_answer(body)
-        if answer.retCode:
-            return []
-        return _read(rules, parts.path.rstrip("/"), dict(parse_qsl(parts.query)), body, answer, received_ns)
-    except (*FAULTS, ConfigError) as e:
-        raise DecodeError(f"{url[:200]}: {e}") from e
+        return [] if answer.retCode else _read(rules, asked.path, asked.query, body, answer, received_ns)
 
 
 def _read(
-    rules: Rules, path: str, query: dict[str, str], body: bytes, answer: RawAnswer, received_ns: int
+    rules: Rules, path: str, query: Mapping[str, str], body: bytes, answer: RawAnswer, received_ns: int
 ) -> list[VenueEvent | Instrument]:
     if path.endswith("instruments-info"):
         return list(parse_instruments(rules.market, body))
@@ -86,12 +84,7 @@ def _read(
         return _tickers(rules, answer, received_ns)
     if path.endswith(KLINES_PATH):
         instrument, interval = rules.instrument(query["symbol"]), INTERVALS[query["interval"]]
-        rows = rows_of(rules.rest, instrument.venue_symbol, answer)
-        newest = len(rows) - 1
-        return [
-            to_candle(rules.rest, row, instrument, interval, received_ns, closed=i < newest)
-            for i, row in enumerate(rows)
-        ]
+        return [*newest_open(past_candles(rules.rest, instrument, interval, answer, received_ns))]
     if path.endswith("/market/orderbook"):
         raw, prices = decode_book(answer.result), Amounts(_PRICES_MAX)
         event_ns = None if raw.ts is None else raw.ts * NS_PER_MS

@@ -12,8 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from heliograph.model.instrument import SPOT, MarketId
-from heliograph.venues.bybit.frames import FAULTS, NOTHING, RawAny, decode_any
+from heliograph.venues.bybit.frames import RawAny, decode_any
 from heliograph.venues.bybit.instruments import INVERSE, LINEAR, is_inverse
+from heliograph.venues.faults import FAULTS
+from heliograph.venues.fields import NOTHING
 
 _MARKETS: Final = {str(market): market for market in (SPOT, LINEAR, INVERSE)}
 _NOT_OF_TOPICS: Final = re.compile(r"[^\w.\-/]+")

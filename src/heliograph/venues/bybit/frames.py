@@ -12,9 +12,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
-"""Milliseconds since the epoch. The bound, in the year 5138, refuses microseconds."""
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+from heliograph.venues.fields import NOTHING, Id, Ms
+
 MsText = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,13}$")]
 RawLevel = tuple[str, Decimal]
 
@@ -110,8 +109,6 @@ class RawBooks(msgspec.Struct):
 
 RawEvent = RawKlines | RawTrades | RawTickers | RawBooks
 
-NOTHING: Final = msgspec.Raw()
-
 
 class RawAny(msgspec.Struct):
     """Whatever tells frames of all kinds apart."""
@@ -163,6 +160,3 @@ decode_any: Final = msgspec.json.Decoder(RawAny).decode
 decode_answer: Final = msgspec.json.Decoder(RawAnswer).decode
 decode_rows: Final = msgspec.json.Decoder(RawRows).decode
 decode_book: Final = msgspec.json.Decoder(RawBook).decode
-
-FAULTS: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""What reading bytes of any kind can raise: JSON, text, numbers, what is missing, and nesting without end."""

@@ -4,25 +4,21 @@ Sources: https://bybit-exchange.github.io/docs/v5/ws/connect and the pages below
 https://bybit-exchange.github.io/docs/v5/websocket/public .
 """
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.errors import ConfigError
-from heliograph.model.book import BookDelta, BookSnapshot, Level
+from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.market import Candle, Side, Trade, TradeCause
-from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
-from heliograph.venues.bybit.book import RESTARTED
-from heliograph.venues.bybit.book import Sequence as BookSequence
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, fits
 from heliograph.venues.bybit.control import Answer, to_answer
 from heliograph.venues.bybit.frames import (
-    FAULTS,
     RawBooks,
     RawEvent,
     RawKlines,
@@ -40,8 +36,9 @@ from heliograph.venues.bybit.streams import (
     SILENT,
     TOP_DEPTH,
     Kind,
+    Topic,
     Topics,
-    chunks,
+    chunk,
     encode,
     parse_topic,
     topics_of,
@@ -52,20 +49,24 @@ from heliograph.venues.contract import (
     Connection,
     Effect,
     Fetch,
-    Reconnect,
     Refused,
     Request,
     Send,
     Subscription,
     VenueError,
 )
+from heliograph.venues.faults import FAULTS, reason_of
+from heliograph.venues.heartbeat import Heartbeat
+from heliograph.venues.known import INSTRUMENTS_MAX, Known
+from heliograph.venues.levels import to_levels
+from heliograph.venues.linked_book import Books
+from heliograph.venues.subscribing import Subscriber, carried_by, find_number
 
 PRICES_REMEMBERED_MAX: Final = 16_384
-INSTRUMENTS_MAX: Final = 20_000
-"""Instruments made of frames' symbols alone, and what is kept of each, before they are made afresh."""
 PING_NS: Final = 19 * NS_PER_S
 """The venue wants a ping every 20 s, and time passes for us in steps of one."""
-ACKNOWLEDGED_NS_MAX: Final = 15 * NS_PER_S
+RESTARTED: Final = 1
+"""The number of the book that follows a restart of the venue's service; it replaces the one before."""
 MESSAGES_PER_TICK: Final = 8
 """Control messages that leave from one second to the next, since a message counts as unanswered once it has left."""
 _BUY: Final = Side.BUY  # A member's look-up in its enumeration costs a tenth of a trade.
@@ -100,39 +101,6 @@ class Rules(msgspec.Struct, frozen=True):
     """Arguments of one request, where they are bounded by number."""
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A message of ours."""
-
-    operation: str
-    topics: tuple[str, ...]
-
-
-class Known(dict[str, Instrument]):
-    """Instruments by the venue's symbol; where every symbol is welcome, made as they turn up.
-
-    Args:
-        make: makes an instrument of its symbol, where every symbol is welcome; else None.
-
-    """
-
-    def __init__(self, make: Callable[[str], Instrument] | None) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, symbol: str) -> Instrument:
-        """Make the instrument, or raise `KeyError` or `ValueError`."""
-        if self._make is None:
-            raise KeyError(symbol)
-        try:
-            instrument = self._make(symbol)
-        except ConfigError as e:
-            raise ValueError(str(e)) from None
-        if len(self) >= INSTRUMENTS_MAX:
-            self.clear()
-        self[symbol] = instrument
-        return instrument
-
-
 class Feed:
     """The codec of one socket of one market.
 
@@ -149,62 +117,41 @@ class Feed:
 
     def __init__(self, rules: Rules, connection: Connection) -> None:
         self.ignored = 0
-        self.books: dict[str, BookSequence] = {}
-        """By the venue's symbol. Their counters say how the books fare."""
         self._rules = rules
         self._contracts = rules.rest.counts_contracts
         self._open_to_all = not connection.subscriptions
         self._sequenced = connection.sequenced
         self._topics = Topics(all_welcome=self._open_to_all)
         self._instruments = Known(rules.instrument if self._open_to_all else None)
-        self._wanted: dict[str, Subscription] = {}  # by topic
+        self._control = Subscriber(partial(chunk, args_max=rules.args_max), encode, per_tick_max=MESSAGES_PER_TICK)
+        self._heartbeat = Heartbeat(PING_NS)
+        self._books = Books()
+        self._depths: dict[str, int] = {}  # of each book: one of another depth has numbers of its own
+        self._restarts: Counter[str] = Counter()
         self._tickers: dict[str, TickerMerge] = {}
         self._tops: dict[str, TopMerge] = {}
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
         self._venue_ns = 0  # the newest time that the venue told
-        self._opened = False
-        self._now_ns = 0
-        self._pinged_ns = 0
-        self._outbox: deque[Asked] = deque()
-        self._may_leave = MESSAGES_PER_TICK
-        self._next_id = 1
-        self._unanswered: dict[str, tuple[Asked, int]] = {}  # by id, with the time when it left
-        self._carry(connection.subscriptions)
+        self.change(connection.subscriptions, [])
 
     def opened(self, now_ns: int, effects: list[Effect]) -> None:
         """Subscribe; over a few seconds where that takes many messages."""
-        self._opened = True
-        self._now_ns = self._pinged_ns = now_ns
-        self._say("subscribe", list(self._wanted))
-        self._drain(effects)
+        self._heartbeat.since_ns = now_ns
+        self._control.opened(now_ns, effects)
 
     def change(self, wanted: Sequence[Subscription], effects: list[Effect]) -> None:
         """Carry exactly these subscriptions from now on."""
-        before = self._wanted
-        self._carry(wanted)
-        if not self._opened:
-            return
-        self._say("unsubscribe", [topic for topic in before if topic not in self._wanted])
-        self._say("subscribe", [topic for topic in self._wanted if topic not in before])
-        self._drain(effects)
+        carried = carried_by(wanted, partial(topics_of, top_in_book=self._rules.top_in_book))
+        if not self._open_to_all:
+            self._expect({text: parse_topic(text) for text in carried}, wanted)
+        self._control.carry(carried, effects)
 
     def ticked(self, now_ns: int, effects: list[Effect]) -> None:
         """Say what is still to be said, ping, and ask again for books that have no snapshot."""
-        self._now_ns = now_ns
-        if not self._opened:
-            return
-        self._may_leave = MESSAGES_PER_TICK
-        if not 0 <= now_ns - self._pinged_ns < PING_NS:  # A clock set back does not silence us.
-            self._pinged_ns = now_ns
+        self._control.ticked(now_ns, effects)
+        if self._heartbeat.due(now_ns):
             effects.append(Send(PING))
-        if not self._outbox:  # Else the first request for some of them may not have left yet.
-            for symbol, book in self.books.items():
-                if book.due(now_ns):
-                    self._ask_again(symbol, book.depth)
-        self._drain(effects)
-        if any(now_ns - sent_ns >= ACKNOWLEDGED_NS_MAX for _, sent_ns in self._unanswered.values()):
-            self._unanswered.clear()
-            effects.append(Reconnect("a subscription was not acknowledged"))
+        self._mend(now_ns, effects)
 
     def decode(
         self, frames: Sequence[bytes], received_ns: int, events: list[VenueEvent], effects: list[Effect]
@@ -225,7 +172,7 @@ class Feed:
         try:
             answer = read_candles(self._rules.rest, request.purpose, body, self._venue_ns, received_ns)
         except FAULTS as e:
-            effects.append(Refused(-1, f"{request.path}: {e}"))
+            effects.append(Refused(-1, f"{request.path}: {reason_of(e)}"))
             return
         events.extend(answer.candles)
         if answer.following is not None:
@@ -242,50 +189,26 @@ class Feed:
                 "applied": book.applied,
                 "gaps": book.gaps,
                 "resyncs": book.resyncs,
-                "restarts": book.restarts,
+                "restarts": self._restarts[symbol],
             }
-            for symbol, book in self.books.items()
+            for symbol, book in self._books.by_symbol.items()
         }
 
-    def _carry(self, subscriptions: Sequence[Subscription]) -> None:
-        self._wanted = {
-            topic: subscription
-            for subscription in subscriptions
-            for topic in topics_of(subscription, top_in_book=self._rules.top_in_book)
-        }
-        if self._open_to_all:
-            return
-        topics = {text: parse_topic(text) for text in self._wanted}
+    def _expect(self, topics: Mapping[str, Topic], wanted: Sequence[Subscription]) -> None:
         self._topics.clear()
         self._topics.update(topics)
-        self._instruments.clear()
-        self._instruments.update({s.instrument.venue_symbol: s.instrument for s in self._wanted.values()})
-        carried = {(t.kind, t.depth == TOP_DEPTH, t.symbol): t for t in topics.values()}
-        self.books = {
-            symbol: self.books.get(symbol) or BookSequence(self._instruments[symbol], topic.depth)
-            for (kind, top, symbol), topic in carried.items()
-            if kind is Kind.BOOKS and not top
-        }
+        self._instruments.carry(subscription.instrument for subscription in wanted)
+        carried = {(topic.kind, topic.depth == TOP_DEPTH, topic.symbol): topic for topic in topics.values()}
+        booked = [topic for (kind, top, _), topic in carried.items() if kind is Kind.BOOKS and not top]
+        self._depths = {topic.symbol: topic.depth for topic in booked}
+        self._books.carry(self._instruments[topic.symbol] for topic in booked)
         self._tickers = {s: t for s, t in self._tickers.items() if (Kind.TICKERS, False, s) in carried}
         self._tops = {s: t for s, t in self._tops.items() if (Kind.BOOKS, True, s) in carried}
 
-    def _ask_again(self, symbol: str, depth: int) -> None:
-        topic = f"orderbook.{depth}.{symbol}"
-        if topic in self._wanted:
-            self._say("unsubscribe", [topic])
-            self._say("subscribe", [topic])
-
-    def _say(self, operation: str, topics: Sequence[str]) -> None:
-        self._outbox.extend(Asked(operation, chunk) for chunk in chunks(topics, self._rules.args_max))
-
-    def _drain(self, effects: list[Effect]) -> None:
-        for _ in range(min(len(self._outbox), self._may_leave)):
-            self._may_leave -= 1
-            asked = self._outbox.popleft()
-            name = str(self._next_id)
-            self._next_id += 1
-            self._unanswered[name] = (asked, self._now_ns)
-            effects.append(Send(encode(asked.operation, asked.topics, name)))
+    def _mend(self, now_ns: int, effects: list[Effect]) -> None:
+        if not self._control.busy:  # Else the first request for some of them may not have left yet.
+            symbols = [instrument.venue_symbol for instrument in self._books.due(now_ns)]
+            self._control.renew([f"orderbook.{self._depths[symbol]}.{symbol}" for symbol in symbols], effects)
 
     def _take(self, raw: RawEvent, received_ns: int, events: list[VenueEvent], effects: list[Effect]) -> None:
         kind, symbol, interval, depth = self._topics[raw.topic]
@@ -370,18 +293,17 @@ class Feed:
         if not self._sequenced:
             events.append(made)
             return
-        book = self.books.get(data.s)
-        if book is None:
-            book = self.books[data.s] = BookSequence(instrument, depth)
-        if book.depth != depth:
+        if self._depths.setdefault(data.s, depth) != depth:
             self.ignored += 1
-        elif isinstance(made, BookSnapshot):
-            book.start(made, number, events)
+            return
+        book = self._books.of(instrument)
+        if isinstance(made, BookSnapshot):
+            self._restarts[data.s] += number == RESTARTED and not book.waiting
+            book.start(made, events)
         else:
-            book.take(made, number, events)
-            if book.waiting and book.due(received_ns):
-                self._ask_again(data.s, depth)
-                self._drain(effects)
+            book.take(made, number - 1, events)
+            if book.waiting:
+                self._mend(received_ns, effects)
 
     def _other(
         self,
@@ -405,18 +327,18 @@ class Feed:
                     raise error
                 self._take(read(frame), received_ns, events, effects)
         except FAULTS as e:
-            effects.append(Refused(index, _reason(e)))
+            effects.append(Refused(index, reason_of(e)))
 
     def _answered(self, answer: Answer, effects: list[Effect]) -> None:
-        asked, _ = self._unanswered.pop(answer.id, (None, 0))
+        asked = self._control.answered(find_number(answer.id))
         if answer.success:
             return
         if asked is None:
             if not self._open_to_all:
                 raise ValueError(f"a refusal of nothing that was asked: {answer.reason[:150]}")
             effects.append(VenueError(answer.code, answer.reason))
-        elif asked.operation == "subscribe":
-            self._refused(asked.topics, answer, effects)
+        elif asked.subscribes:
+            self._refused(asked.streams, answer, effects)
         # What cannot be given up was not served: there is nothing to tell.
 
     def _refused(self, topics: tuple[str, ...], answer: Answer, effects: list[Effect]) -> None:
@@ -431,25 +353,10 @@ class Feed:
             if not answer.repeated:
                 self._give_up(named, answer, effects)
         for part in again:
-            self._say("subscribe", [topic for topic in part if topic in self._wanted])
-        self._drain(effects)
+            self._control.ask(part, effects)
 
     def _give_up(self, topics: tuple[str, ...], answer: Answer, effects: list[Effect]) -> None:
-        refused = tuple(dict.fromkeys(self._wanted[topic] for topic in topics if topic in self._wanted))
-        for topic in topics:
-            self._wanted.pop(topic, None)
+        refused = self._control.carriers(topics)
+        self._control.give_up(topics)
         if refused:
             effects.append(VenueError(answer.code, answer.reason, refused))
-
-
-def to_levels(raw: Sequence[tuple[str, Decimal]], prices: Amounts) -> list[Level]:
-    """Make levels of the venue's; raise one of `FAULTS` if one cannot be."""
-    return [(prices[text], amount(quantity)) for text, quantity in raw]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ArithmeticError):
-        return "not a number of at most 38 digits"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return str(error)[:200]

@@ -6,6 +6,7 @@ https://bybit-exchange.github.io/docs/v5/websocket/public .
 
 import enum
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.spreading import chunks, spread
+from heliograph.venues.subscribing import Message
 
 ARGS_CHARACTERS_MAX: Final = 21_000
 """Of the `args` of one public connection, all of its requests together."""
@@ -142,36 +145,15 @@ def plan(
         top_in_book: see `topics_of`.
 
     """
-    wanted: dict[str, dict[Subscription, tuple[int, int]]] = {}  # instrument, subscription: topics and characters
-    for subscription in subscriptions:
-        topics = topics_of(subscription, top_in_book=top_in_book)
-        wanted.setdefault(subscription.instrument.id, {})[subscription] = (len(topics), characters(topics) - 1)
-    connections: list[Connection] = []
-    carried: list[Subscription] = []
-    topics_carried = members = 0
-    characters_carried = 1  # Of the list's brackets, one is counted with each subscription's last comma.
-    for of_instrument in wanted.values():
-        topics_wanted = sum(count for count, _ in of_instrument.values())
-        characters_wanted = sum(length for _, length in of_instrument.values())
-        full = (
-            members == instruments_max
-            or topics_carried + topics_wanted > topics_max
-            or characters_carried + characters_wanted > ARGS_CHARACTERS_MAX
-        )
-        if carried and full:
-            connections.append(Connection(path, tuple(carried)))
-            carried, topics_carried, characters_carried, members = [], 0, 1, 0
-        members += 1
-        for subscription, (count, length) in of_instrument.items():
-            if carried and (topics_carried + count > topics_max or characters_carried + length > ARGS_CHARACTERS_MAX):
-                connections.append(Connection(path, tuple(carried)))
-                carried, topics_carried, characters_carried, members = [], 0, 1, 1
-            carried.append(subscription)
-            topics_carried += count
-            characters_carried += length
-    if carried:
-        connections.append(Connection(path, tuple(carried)))
-    return connections
+    sockets = spread(
+        subscriptions,
+        instruments_max,
+        partial(topics_of, top_in_book=top_in_book),
+        streams_max=topics_max,
+        size_of=_length,
+        size_max=ARGS_CHARACTERS_MAX - 1,
+    )
+    return [Connection(path, carried) for carried in sockets]
 
 
 def characters(topics: Sequence[str]) -> int:
@@ -179,7 +161,7 @@ def characters(topics: Sequence[str]) -> int:
     return len(msgspec.json.encode(topics).decode()) if topics else 2
 
 
-def chunks(topics: Sequence[str], args_max: int | None) -> list[tuple[str, ...]]:
+def chunk(topics: Sequence[str], args_max: int | None) -> list[tuple[str, ...]]:
     """Spread topics over requests.
 
     Args:
@@ -187,18 +169,14 @@ def chunks(topics: Sequence[str], args_max: int | None) -> list[tuple[str, ...]]
         args_max: arguments of one request; None where only their characters are bounded.
 
     """
-    made: list[list[str]] = []
-    size = ARGS_CHARACTERS_MAX
-    for topic in topics:
-        length = characters([topic]) - 1
-        size += length
-        if size > ARGS_CHARACTERS_MAX or len(made[-1]) == args_max:
-            made.append([])
-            size = length + 1
-        made[-1].append(topic)
-    return [tuple(chunk) for chunk in made]
+    return chunks(topics, count_max=args_max, size_of=_length, size_max=ARGS_CHARACTERS_MAX - 1)
 
 
-def encode(operation: str, topics: Sequence[str], request_id: str) -> bytes:
-    """Return the message that asks for topics (`subscribe`) or gives them up (`unsubscribe`)."""
-    return msgspec.json.encode({"op": operation, "req_id": request_id, "args": topics})
+def encode(message: Message[str], _now_ns: int) -> bytes:
+    """Return the text of a control message."""
+    operation = "subscribe" if message.subscribes else "unsubscribe"
+    return msgspec.json.encode({"op": operation, "req_id": str(message.number), "args": message.streams})
+
+
+def _length(topic: str) -> int:
+    return characters([topic]) - 1  # With its comma, or the bracket at the end.
