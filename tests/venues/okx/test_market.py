@@ -27,9 +27,10 @@ from heliograph.venues.contract import (
     VenueError,
 )
 from heliograph.venues.okx.instruments import any_instrument
-from heliograph.venues.okx.market import ACKNOWLEDGED_NS_MAX, PING_NS, Feed
+from heliograph.venues.okx.market import PING_NS, Feed
 from heliograph.venues.okx.rest import RECENT, candle_request, trade_request
 from heliograph.venues.okx.streams import BUSINESS, PUBLIC, REQUESTS_PER_HOUR_MAX
+from heliograph.venues.subscribing import ACKNOWLEDGED_NS_MAX
 
 NOW_NS = 1_786_600_000 * NS_PER_S
 BTC = any_instrument("BTC-USDT")
@@ -273,6 +274,7 @@ def test_t30_many_messages_leave_over_some_seconds() -> None:
 
 def test_a_change_says_the_difference() -> None:
     codec = opened(wants(Channel.TICKER), wants(Channel.TICKER, "ETH-USDT"))
+    tick(codec, NOW_NS + NS_PER_S)
     effects: list[Effect] = []
     codec.change([wants(Channel.TICKER, "ETH-USDT"), wants(Channel.TICKER, "SOL-USDT")], effects)
     assert said(effects) == [("unsubscribe", [("tickers", "BTC-USDT")]), ("subscribe", [("tickers", "SOL-USDT")])]

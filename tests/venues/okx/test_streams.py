@@ -14,10 +14,12 @@ from heliograph.venues.okx.streams import (
     BUSINESS,
     CHANNELS_MAX,
     PUBLIC,
-    messages,
+    chunk,
+    encode,
     plan,
     stream_of,
 )
+from heliograph.venues.subscribing import Message
 
 BTC = instrument_of_symbol(SPOT, "BTC-USDT")
 
@@ -73,16 +75,13 @@ def test_instruments_of_a_socket_are_bounded_by_the_settings(count: int, expecte
 @pytest.mark.parametrize(("count", "expected"), [(100, [100]), (101, [100, 1])])
 def test_t30_arguments_of_a_message_are_chunked(count: int, expected: list[int]) -> None:
     keys = [("tickers", f"A{number}-USDT") for number in range(count)]
-    said = messages("subscribe", keys, 7)
-    assert [len(json.loads(message.payload)["args"]) for message in said] == expected
-    assert [message.id for message in said] == ["7", "8"][: len(said)]
+    assert [len(part) for part in chunk(keys)] == expected
     assert ARGS_PER_MESSAGE_MAX == 100
-    assert all(len(message.payload) < 65_536 for message in said)
 
 
 def test_all_arguments_of_the_fullest_socket_are_less_than_64_kb() -> None:
     keys = [("candle12Hutc", f"{'A' * 20}-{'B' * 8}-261225") for _ in range(CHANNELS_MAX)]
-    assert sum(len(message.payload) for message in messages("subscribe", keys, 1)) < 65_536
+    assert sum(len(encode(Message(1, True, part), 0)) for part in chunk(keys)) < 65_536
 
 
 def test_books_and_the_rest_and_the_paths_have_sockets_of_their_own() -> None:
@@ -96,7 +95,7 @@ def test_books_and_the_rest_and_the_paths_have_sockets_of_their_own() -> None:
 
 def test_a_message_says_what_the_venue_documents() -> None:
     key = stream_of(Subscription(Channel.CANDLES, instrument_of_symbol(SWAP, "btc-usdt-swap"), Interval.H1))[1]
-    assert json.loads(messages("unsubscribe", [key], 1)[0].payload) == {
+    assert json.loads(encode(Message(1, False, (key,)), 0)) == {
         "id": "1",
         "op": "unsubscribe",
         "args": [{"channel": "candle1H", "instId": "BTC-USDT-SWAP"}],

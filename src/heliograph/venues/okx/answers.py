@@ -3,20 +3,20 @@
 Sources: as in `rest`. A feed asks for candles and trades only; recordings have more.
 """
 
+from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from heliograph.clock import NS_PER_MS
-from heliograph.errors import DecodeError
 from heliograph.model.book import BookSnapshot
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.numbers import Amounts
+from heliograph.venues.answering import asked_of, is_a, reading
+from heliograph.venues.fields import NOTHING
+from heliograph.venues.levels import to_levels
 from heliograph.venues.okx.frames import (
-    FAULTS,
-    NOTHING,
     decode_answer,
     decode_past_books,
     decode_past_tickers,
@@ -26,7 +26,7 @@ from heliograph.venues.okx.frames import (
 from heliograph.venues.okx.instruments import any_instrument, parse_instruments
 from heliograph.venues.okx.rest import HISTORY, RECENT, to_candle, to_past_trade
 from heliograph.venues.okx.routes import BARS_OF
-from heliograph.venues.okx.rows import to_levels, to_ticker
+from heliograph.venues.okx.rows import pairs, to_ticker
 
 _PRICES_REMEMBERED_MAX: Final = 4096
 
@@ -66,31 +66,20 @@ def read_answer(url: str, body: bytes, received_ns: int) -> list[VenueEvent | In
         DecodeError: the answer is not what is documented for that URL.
 
     """
-    try:
-        if _is_bare_outcome(body):
+    with reading(url):
+        if is_a(_decode_outcome, body):
             return []
         answer = decode_answer(body)
         if answer.code != "0" or not answer.data:
             return []
         data = bytes(answer.data)
-        parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query))
-        if parts.path.rstrip("/") in (RECENT, HISTORY):
-            return [*_candles(query, data, received_ns)]
-        return _read(query.get("instId", ""), body, data, received_ns)
-    except FAULTS as e:
-        raise DecodeError(f"{url[:200]}: {e}") from e
+        asked = asked_of(url)
+        if asked.path in (RECENT, HISTORY):
+            return [*_candles(asked.query, data, received_ns)]
+        return _read(asked.query.get("instId", ""), body, data, received_ns)
 
 
-def _is_bare_outcome(body: bytes) -> bool:
-    try:
-        _decode_outcome(body)
-    except FAULTS:
-        return False
-    return True
-
-
-def _candles(query: dict[str, str], data: bytes, received_ns: int) -> list[VenueEvent]:
+def _candles(query: Mapping[str, str], data: bytes, received_ns: int) -> list[VenueEvent]:
     instrument = any_instrument(query["instId"])
     bars = BARS_OF[query.get("bar", "1m")]
     return [to_candle(row, instrument, bars, received_ns) for row in reversed(decode_rows(data))]
@@ -116,8 +105,8 @@ def _read(symbol: str, body: bytes, data: bytes, received_ns: int) -> list[Venue
         return [
             BookSnapshot(
                 any_instrument(symbol),
-                to_levels(raw.bids, prices),
-                to_levels(raw.asks, prices),
+                to_levels(pairs(raw.bids), prices),
+                to_levels(pairs(raw.asks), prices),
                 raw.seq_id,
                 raw.ts * NS_PER_MS,
                 received_ns,

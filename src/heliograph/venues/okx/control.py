@@ -10,7 +10,8 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from heliograph.model.instrument import MarketId
-from heliograph.venues.okx.frames import FAULTS, RawAny, decode_any
+from heliograph.venues.faults import FAULTS
+from heliograph.venues.okx.frames import RawAny, decode_any
 from heliograph.venues.okx.instruments import TYPES, market_of_symbol
 from heliograph.venues.okx.streams import Key
 

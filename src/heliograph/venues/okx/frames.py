@@ -12,9 +12,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
-"""Milliseconds since the epoch. The bound, in the year 5138, refuses microseconds (`inTime` of order replies)."""
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+from heliograph.venues.fields import NOTHING, Id, Ms
+
 Number = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 """A `seqId` or `prevSeqId`; the latter is -1 in a snapshot."""
 Checksum = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**32)]
@@ -117,9 +116,6 @@ class RawBooks(msgspec.Struct):
     action: Literal["snapshot", "update"] | None = None
 
 
-NOTHING: Final = msgspec.Raw()
-
-
 class RawAny(msgspec.Struct):
     """Whatever tells frames of all kinds apart; `NOTHING` where a field is absent."""
 
@@ -153,6 +149,3 @@ decode_rows: Final = msgspec.json.Decoder(list[RawRow], strict=False).decode
 decode_past_trades: Final = msgspec.json.Decoder(list[RawTrade], strict=False).decode
 decode_past_tickers: Final = msgspec.json.Decoder(list[RawTicker], strict=False).decode
 decode_past_books: Final = msgspec.json.Decoder(list[RawBook], strict=False).decode
-
-FAULTS: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""What reading bytes of any kind can raise: JSON, text, numbers, what is missing, and nesting without end."""

@@ -14,7 +14,8 @@ from heliograph.clock import NS_PER_MS
 from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.instrument import SPOT, Instrument, Kind, MarketId, VenueId
 from heliograph.model.numbers import parse
-from heliograph.venues.okx.frames import FAULTS, decode_answer
+from heliograph.venues.faults import FAULTS
+from heliograph.venues.okx.frames import decode_answer
 
 OKX: Final = VenueId("okx")
 SWAP: Final = MarketId("swap")

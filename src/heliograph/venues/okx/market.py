@@ -3,15 +3,15 @@
 Source: https://www.okx.com/docs-v5/en/#order-book-trading-market-data , "WS" of each channel.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.book import BookDelta, BookSnapshot, Level
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
-from heliograph.model.market import Candle, Channel, Side, Trade, TradeCause
+from heliograph.model.market import Candle, Side, Trade, TradeCause
 from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
 from heliograph.venues.contract import (
     CandlePage,
@@ -26,10 +26,13 @@ from heliograph.venues.contract import (
     TradePage,
     VenueError,
 )
-from heliograph.venues.okx.book import Sequence as BookSequence
+from heliograph.venues.faults import FAULTS, reason_of
+from heliograph.venues.heartbeat import Heartbeat
+from heliograph.venues.levels import to_levels
+from heliograph.venues.linked_book import Books
+from heliograph.venues.okx.book import checksum_of, counters_of, is_real
 from heliograph.venues.okx.control import EVENTS, OPERATIONS, PASSING, UPGRADE, named_by
 from heliograph.venues.okx.frames import (
-    FAULTS,
     RawAny,
     RawBook,
     decode_answer,
@@ -42,17 +45,15 @@ from heliograph.venues.okx.frames import (
 from heliograph.venues.okx.rest import PASSING as PASSING_ANSWERS
 from heliograph.venues.okx.rest import Pages, read_trades, trade_request
 from heliograph.venues.okx.routes import Kind, Route, Routes, make_route
-from heliograph.venues.okx.rows import quantity_of, to_levels, to_ticker, to_top
-from heliograph.venues.okx.streams import REQUESTS_PER_HOUR_MAX, Key, Message, messages, stream_of
+from heliograph.venues.okx.rows import pairs, quantity_of, to_ticker, to_top
+from heliograph.venues.okx.streams import BOOKS, REQUESTS_PER_HOUR_MAX, Key, chunk, encode, streams_of
+from heliograph.venues.subscribing import Subscriber, carried_by, find_number
 
 PRICES_REMEMBERED_MAX: Final = 16_384
 PING_NS: Final = 20 * NS_PER_S
 """Silence after which to ask for a sign of life: the venue cuts a socket on which it sent nothing for 30 s."""
-ACKNOWLEDGED_NS_MAX: Final = 15 * NS_PER_S
 MESSAGES_PER_TICK: Final = 2
 """Control messages that may leave at once; the rest follows a second later."""
-ASKED_MAX: Final = 500
-_HOUR_NS: Final = 3600 * NS_PER_S
 _BUY: Final = Side.BUY  # A member's look-up in its enumeration costs a tenth of a trade.
 _SELL: Final = Side.SELL
 _MARKET: Final = TradeCause.MARKET
@@ -73,65 +74,46 @@ class Feed:
 
     def __init__(self, connection: Connection) -> None:
         self.ignored = 0
-        self.books: dict[str, BookSequence] = {}
-        """By the venue's symbol. Their counters say how the books fare."""
         self._path = connection.path
         self._open_to_all = not connection.subscriptions
         self._sequenced = connection.sequenced
-        self._carried: dict[Key, Subscription] = {}
+        self._control = Subscriber(chunk, encode, per_tick_max=MESSAGES_PER_TICK, per_hour_max=REQUESTS_PER_HOUR_MAX)
+        self._heartbeat = Heartbeat(PING_NS)
+        self._books = Books(checksum_of)
         self._instruments: dict[Key, Instrument] | None = None  # by what is subscribed to; None: all are welcome
         self._routes = Routes()
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
         self._pages = Pages()
         self._venue_ns = 0  # the newest opening of a candle that the venue told
-        self._opened = False
         self._moving = False
-        self._outbox: deque[Message] = deque()
-        self._left: deque[int] = deque()  # when control messages of the last hour left
-        self._asked: dict[str, Message] = {}
-        self._unanswered: dict[Key, int] = {}  # what was subscribed to and not acknowledged: when the message left
-        self._next_id = 1
-        self._now_ns = 0
-        self._heard_ns: int | None = None
-        self._carry(connection.subscriptions)
+        self.change(connection.subscriptions, [])
 
     def opened(self, now_ns: int, effects: list[Effect]) -> None:
         """Subscribe; over a few seconds where that takes many messages."""
-        self._opened = True
-        self._now_ns = self._heard_ns = now_ns
-        self._say("subscribe", list(self._carried))
-        self._drain(effects)
+        self._heartbeat.since_ns = now_ns
+        self._control.opened(now_ns, effects)
 
     def change(self, wanted: Sequence[Subscription], effects: list[Effect]) -> None:
         """Carry exactly these subscriptions from now on; those of another path than this socket's are passed over."""
-        before = self._carried
-        self._carry(wanted)
-        if not self._opened:
-            return
-        self._say("unsubscribe", [key for key in before if key not in self._carried])
-        self._say("subscribe", [key for key in self._carried if key not in before])
-        for key in before.keys() - self._carried.keys():
-            self._unanswered.pop(key, None)
-        self._drain(effects)
+        carried = carried_by(wanted, partial(streams_of, self._path))
+        if not self._open_to_all:
+            self._instruments = {key: carriers[0].instrument for key, carriers in carried.items()}
+        self._books.carry(carriers[0].instrument for (channel, _), carriers in carried.items() if channel == BOOKS)
+        self._routes.clear()
+        self._control.carry(carried, effects)
 
     def ticked(self, now_ns: int, effects: list[Effect]) -> None:
         """Say what is still to be said, subscribe to broken books again, and keep the socket from falling silent."""
-        self._now_ns = now_ns
-        self._mend([symbol for symbol, book in self.books.items() if book.due(now_ns)])
-        self._drain(effects)
-        # A clock that was set back must not silence us until it is where it was.
-        if self._heard_ns is not None and not 0 <= now_ns - self._heard_ns < PING_NS:
-            self._heard_ns = now_ns  # The shell gives up a socket that is silent for good.
+        self._control.ticked(now_ns, effects)
+        self._mend(now_ns, effects)
+        if self._heartbeat.due(now_ns):  # The shell gives up a socket that is silent for good.
             effects.append(Send(b"ping", heartbeat=True))
-        if any(now_ns - left_ns >= ACKNOWLEDGED_NS_MAX for left_ns in self._unanswered.values()):
-            self._unanswered.clear()
-            effects.append(Reconnect("a subscription was not acknowledged"))
 
     def decode(
         self, frames: Sequence[bytes], received_ns: int, events: list[VenueEvent], effects: list[Effect]
     ) -> None:
         """Take the text frames of one socket read, in order; one that OKX does not document becomes `Refused`."""
-        self._heard_ns = received_ns
+        self._heartbeat.since_ns = received_ns
         routes = self._routes
         for index, frame in enumerate(frames):
             mark = len(events)
@@ -147,7 +129,7 @@ class Feed:
                     self._take(route, frame, received_ns, events, effects)
             except FAULTS as e:
                 del events[mark:]
-                effects.append(Refused(index, _reason(e)))
+                effects.append(Refused(index, reason_of(e)))
 
     def fetched(
         self, request: Request, body: bytes, received_ns: int, events: list[VenueEvent], effects: list[Effect]
@@ -157,7 +139,7 @@ class Feed:
         try:
             answer = decode_answer(body)
             if answer.code != "0":
-                self._rejected(request, answer.code, answer.msg, effects)
+                self._rejected(request, answer.code, answer.msg, received_ns, effects)
                 return
             if isinstance(purpose, CandlePage):
                 told = self._pages.take(request, purpose, bytes(answer.data), self._venue_ns, received_ns)
@@ -170,7 +152,7 @@ class Feed:
                 if following is not None:
                     effects.append(Fetch(trade_request(following)))
         except FAULTS as e:
-            effects.append(Refused(-1, f"{request.path}: {_reason(e)}"))
+            effects.append(Refused(-1, f"{request.path}: {reason_of(e)}"))
             self.failed(request, str(e), received_ns, effects)
 
     def failed(self, request: Request, reason: str, now_ns: int, effects: list[Effect]) -> None:
@@ -180,51 +162,12 @@ class Feed:
 
     def book_counters(self) -> Mapping[str, Mapping[str, int]]:
         """Return the counters of each book's sequence, by the venue's symbol."""
-        return {symbol: book.counters() for symbol, book in self.books.items()}
+        return {symbol: counters_of(book) for symbol, book in self._books.by_symbol.items()}
 
-    def _carry(self, subscriptions: Sequence[Subscription]) -> None:
-        carried: dict[Key, Subscription] = {}
-        books: dict[str, BookSequence] = {}
-        for subscription in subscriptions:
-            path, key = stream_of(subscription)
-            if path != self._path:
-                continue
-            carried[key] = subscription
-            if subscription.channel is Channel.BOOK:
-                symbol = subscription.instrument.venue_symbol
-                books[symbol] = self.books.get(symbol) or BookSequence(subscription.instrument)
-        self._carried = carried
-        if not self._open_to_all:
-            self._instruments = {key: subscription.instrument for key, subscription in carried.items()}
-        self.books = books
-        self._routes.clear()
-
-    def _say(self, operation: str, keys: list[Key]) -> None:
-        said = messages(operation, keys, self._next_id)
-        self._next_id += len(said)
-        self._outbox.extend(said)
-
-    def _mend(self, symbols: list[str]) -> None:
-        if symbols and not self._open_to_all:
-            self._say("unsubscribe", [("books", symbol) for symbol in symbols])
-            self._say("subscribe", [("books", symbol) for symbol in symbols])
-
-    def _drain(self, effects: list[Effect]) -> None:
-        now_ns = self._now_ns
-        while self._left and not now_ns - _HOUR_NS < self._left[0] <= now_ns:
-            self._left.popleft()
-        for _ in range(min(len(self._outbox), MESSAGES_PER_TICK, REQUESTS_PER_HOUR_MAX - len(self._left))):
-            message = self._outbox.popleft()
-            self._left.append(now_ns)
-            if len(self._asked) >= ASKED_MAX:
-                del self._asked[next(iter(self._asked))]
-            self._asked[message.id] = message
-            if message.subscribes:
-                self._unanswered.update(dict.fromkeys([key for key in message.keys if key in self._carried], now_ns))
-                for channel, symbol in message.keys:
-                    if channel == "books" and symbol in self.books:
-                        self.books[symbol].asked(now_ns)
-            effects.append(Send(message.payload))
+    def _mend(self, now_ns: int, effects: list[Effect]) -> None:
+        if not self._control.busy:  # Else the first request for some of them may not have left yet.
+            due = self._books.due(now_ns)
+            self._control.renew([(BOOKS, instrument.venue_symbol) for instrument in due], effects)
 
     def _trades(self, route: Route, frame: bytes, received_ns: int, events: list[VenueEvent]) -> None:
         instrument, prices = route.instrument, self._prices
@@ -286,11 +229,8 @@ class Feed:
             made = [(book, *self._sides(book)) for book in raw.data]
             for book, bids, asks in made:
                 self._book(instrument, book, bids, asks, received_ns, events, snapshot=raw.action == "snapshot")
-            waiting = self.books.get(instrument.venue_symbol)
-            if waiting is not None and waiting.waiting and waiting.due(received_ns):
-                self._now_ns = max(self._now_ns, received_ns)
-                self._mend([instrument.venue_symbol])
-                self._drain(effects)
+            if self._sequenced and self._books.of(instrument).waiting:
+                self._mend(received_ns, effects)
         else:
             for book in decode_books(frame).data:
                 bids, asks = self._sides(book)
@@ -302,7 +242,7 @@ class Feed:
                 )
 
     def _sides(self, raw: RawBook) -> tuple[list[Level], list[Level]]:
-        return to_levels(raw.bids, self._prices), to_levels(raw.asks, self._prices)
+        return to_levels(pairs(raw.bids), self._prices), to_levels(pairs(raw.asks), self._prices)
 
     def _book(
         self,
@@ -317,21 +257,19 @@ class Feed:
     ) -> None:
         event_ns, number, previous = raw.ts * NS_PER_MS, raw.seq_id, raw.prev_seq_id
         first = None if previous is None else previous + 1
-        book = self.books.get(instrument.venue_symbol)
-        if book is None:
-            book = self.books[instrument.venue_symbol] = BookSequence(instrument)
+        checksum = raw.checksum if is_real(raw.checksum, event_ns) else None
+        told: BookSnapshot | BookDelta
         if snapshot:
-            whole = BookSnapshot(instrument, bids, asks, number, event_ns, received_ns)
+            told = BookSnapshot(instrument, bids, asks, number, event_ns, received_ns)
             if self._sequenced:
-                book.start(whole, raw.checksum, events)
-            else:
-                events.append(whole)
-            return
-        delta = BookDelta(instrument, bids, asks, first, number, event_ns, received_ns)
-        if self._sequenced:
-            book.take(delta, previous, raw.checksum, events)
+                self._books.of(instrument).start(told, events, checksum)
+                return
         else:
-            events.append(delta)
+            told = BookDelta(instrument, bids, asks, first, number, event_ns, received_ns)
+            if self._sequenced:
+                self._books.of(instrument).take(told, previous, events, checksum)
+                return
+        events.append(told)
 
     def _other(self, frame: bytes, received_ns: int, events: list[VenueEvent], effects: list[Effect]) -> None:
         """Take a frame whose head is not known yet, or that is no data."""
@@ -342,7 +280,7 @@ class Feed:
             return
         raw = decode_any(frame)
         if raw.event is not None:
-            self._control(raw, effects)
+            self._event(raw, effects)
         elif raw.arg is not None and raw.data:
             route = make_route(raw.arg, self._instruments)
             self._routes.learn(frame, raw.arg, route)
@@ -355,7 +293,7 @@ class Feed:
         elif raw.op not in OPERATIONS:
             raise ValueError("neither data nor an answer that is documented")
 
-    def _control(self, raw: RawAny, effects: list[Effect]) -> None:
+    def _event(self, raw: RawAny, effects: list[Effect]) -> None:
         if raw.event == "error":
             self._error(raw, effects)
         elif raw.event == "notice":
@@ -363,12 +301,12 @@ class Feed:
                 self._moving = True
                 effects.append(Reconnect(f"the venue announced an upgrade: {raw.msg[:200]}", planned=True))
         elif raw.event == "channel-conn-count-error":
-            mine = tuple(s for (channel, _), s in self._carried.items() if channel == raw.channel)
+            mine = self._control.carriers(key for key in self._control.carried if key[0] == raw.channel)
             effects.append(VenueError(raw.event, f"too many connections carry {raw.channel[:50]}", mine))
         elif raw.event not in EVENTS:
             raise ValueError(f"an event that is not documented: {str(raw.event)[:50]!r}")
-        elif raw.arg is not None and raw.event == "subscribe":
-            self._unanswered.pop((raw.arg.channel, raw.arg.instId), None)
+        elif raw.arg is not None and raw.event in ("subscribe", "unsubscribe"):
+            self._control.confirmed((raw.arg.channel, raw.arg.instId), subscribes=raw.event == "subscribe")
 
     def _error(self, raw: RawAny, effects: list[Effect]) -> None:
         code = str(raw.code)
@@ -376,32 +314,27 @@ class Feed:
             effects.append(Reconnect(f"{raw.msg[:200]} (code {code})"))
             return
         named = named_by(raw.msg)
-        message = self._asked.get(str(raw.id))
+        number = find_number(str(raw.id))
+        message = self._control.asked(number)
         if message is not None and not message.subscribes:  # What is not there any more need not be left.
+            self._control.answered(number)
             return
-        keys: tuple[Key, ...] = () if message is None else message.keys
+        keys: tuple[Key, ...] = () if message is None else message.streams
         if named is not None:
             keys = (named,)
-        for key in keys or tuple(self._unanswered):
-            self._unanswered.pop(key, None)
-        refused = tuple(self._carried[key] for key in keys if key in self._carried)
+        for key in keys or self._control.unanswered():
+            self._control.confirmed(key)
+        refused = self._control.carriers(keys)
         if keys and not refused:  # Given up in the meantime.
             return
         effects.append(VenueError(code, raw.msg[:500], refused))
 
-    def _rejected(self, request: Request, code: str, reason: str, effects: list[Effect]) -> None:
+    def _rejected(self, request: Request, code: str, reason: str, received_ns: int, effects: list[Effect]) -> None:
         """Take an answer whose HTTP status was a success, and which says no all the same."""
         if code not in PASSING_ANSWERS and isinstance(request.purpose, CandlePage | TradePage):
-            mine = [s for s in self._carried.values() if s.instrument.id == request.purpose.instrument.id]
+            carried = self._control.carriers(self._control.carried)
+            mine = tuple(s for s in carried if s.instrument.id == request.purpose.instrument.id)
             if mine:
-                effects.append(VenueError(code, reason[:500], tuple(mine)))
+                effects.append(VenueError(code, reason[:500], mine))
         effects.append(Refused(-1, f"{request.path}: {reason[:200]} (code {code})"))
-        self.failed(request, reason, self._now_ns, effects)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ArithmeticError):
-        return "not a number of at most 38 digits"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return str(error)[:200]
+        self.failed(request, reason, received_ns, effects)

@@ -12,14 +12,15 @@ from typing import Final
 
 import msgspec
 
-from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.clock import NS_PER_MS
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Side, Source, Trade, TradeCause
 from heliograph.model.numbers import amount, parse
+from heliograph.venues.answering import problem_of
+from heliograph.venues.candle_pages import MONTH_NS_MIN, ascending, past_candle
 from heliograph.venues.contract import CandlePage, Request, TradePage, VenueError
 from heliograph.venues.okx.frames import (
-    FAULTS,
     RawAnswer,
     RawRow,
     RawTrade,
@@ -28,6 +29,7 @@ from heliograph.venues.okx.frames import (
     decode_rows,
 )
 from heliograph.venues.okx.routes import BARS_OF, Bars
+from heliograph.venues.okx.rows import quantity_of
 from heliograph.venues.okx.streams import BARS
 
 RECENT: Final = "/api/v5/market/candles"
@@ -48,7 +50,7 @@ PAGES_MAX: Final = 1000
 def page_end(page: CandlePage) -> int:
     """Return the last open time that one answer to this page can reach."""
     length_ns = page.interval.length_ns
-    step_ns = 28 * 86_400 * NS_PER_S if length_ns is None else length_ns  # No month is shorter.
+    step_ns = length_ns or MONTH_NS_MIN
     end_ns = page.from_ns + (ROWS_MAX - 1) * step_ns
     if length_ns is None:
         end_ns = page.interval.open_of(end_ns)
@@ -98,40 +100,28 @@ def trade_request(page: TradePage) -> Request:
 
 def parse_error(status: int, body: bytes) -> VenueError:
     """Read the body of an answer that is not a success: `{code,msg}`, or whatever stands in front of the venue says."""
-    try:
+
+    def read(body: bytes) -> VenueError:
         problem: RawAnswer = decode_answer(body)
-    except FAULTS:
-        return VenueError(str(status), body[:200].decode("utf-8", "replace"))
-    return VenueError(problem.code, problem.msg)
+        return VenueError(problem.code, problem.msg)
+
+    return problem_of(status, body, read)
 
 
 def to_candle(row: RawRow, instrument: Instrument, bars: Bars, received_ns: int) -> Candle:
     """Make a candle of a row of an answer; raise `ValueError` if it cannot be one."""
-    o, h, l, c = parse(row.o), parse(row.h), parse(row.l), parse(row.c)  # noqa: E741 (the venue's name)
-    if not (0 <= l <= o <= h and l <= c <= h):
-        raise ValueError(f"prices out of order: open {o}, high {h}, low {l}, close {c}")
     open_ns = row.ts * NS_PER_MS
-    volume = amount(parse(row.vol)) if row.vol else None
-    in_coin = amount(parse(row.volCcy)) if row.volCcy else None
-    in_quote = amount(parse(row.volCcyQuote)) if row.volCcyQuote else None
+    volume, in_coin, in_quote = quantity_of(row.vol), quantity_of(row.volCcy), quantity_of(row.volCcyQuote)
     spot = instrument.market == SPOT
-    return Candle(
+    return past_candle(
         instrument,
         bars.interval,
         open_ns,
-        bars.close_of(open_ns),
-        o,
-        h,
-        l,
-        c,
-        volume if spot else in_coin,
-        in_quote,
-        None if spot else volume,
-        None,
-        row.confirm == "1",
-        None,
+        (row.o, row.h, row.l, row.c),
+        (volume if spot else in_coin, in_quote, None if spot else volume),
         received_ns,
-        Source.REST,
+        closed=row.confirm == "1",
+        close_ns=bars.close_of(open_ns),
     )
 
 
@@ -206,17 +196,9 @@ def _from(page: CandlePage, from_ns: int) -> CandlePage:
 
 
 def _read(page: CandlePage, data: bytes, end_ns: int, received_ns: int) -> list[Candle]:
-    candles: list[Candle] = []
     bars = BARS_OF[BARS[page.interval]]
-    newer: int | None = None
-    for row in decode_rows(data):
-        if newer is not None and row.ts >= newer:
-            raise ValueError("candles that are not in descending order")
-        newer = row.ts
-        candle = to_candle(row, page.instrument, bars, received_ns)
-        if page.from_ns <= candle.open_ns <= end_ns:
-            candles.append(candle)
-    return candles
+    candles = [to_candle(row, page.instrument, bars, received_ns) for row in decode_rows(data)]
+    return [c for c in ascending(candles, newest_first=True) if page.from_ns <= c.open_ns <= end_ns]
 
 
 def to_past_trade(raw: RawTrade, instrument: Instrument, received_ns: int) -> Trade:

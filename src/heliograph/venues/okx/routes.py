@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.interval import Interval
+from heliograph.venues.faults import FAULTS
 from heliograph.venues.okx.control import is_silent
-from heliograph.venues.okx.frames import FAULTS, RawArg, decode_arg
+from heliograph.venues.okx.frames import RawArg, decode_arg
 from heliograph.venues.okx.instruments import any_instrument
 from heliograph.venues.okx.streams import BARS, Key
 

@@ -4,7 +4,8 @@ Sources: "Connect", "Subscribe" and "Connection count limit" of https://www.okx.
 "Candlesticks channel" of https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-candlesticks-channel .
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -13,9 +14,12 @@ from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Connection, Subscription
 from heliograph.venues.okx.frames import RawArg
+from heliograph.venues.spreading import chunks, spread
+from heliograph.venues.subscribing import Message
 
 PUBLIC: Final = "/ws/v5/public"
 BUSINESS: Final = "/ws/v5/business"
+BOOKS: Final = "books"
 
 ARGS_PER_MESSAGE_MAX: Final = 100
 """Ours: some 8 KB, of the 64 KB that the venue allows for all channels of a connection together."""
@@ -51,6 +55,12 @@ Key = tuple[str, str]
 """A channel and an instrument, by the venue's names."""
 
 
+def streams_of(path: str, subscription: Subscription) -> list[Key]:
+    """Return the channel that carries a subscription, if it is served at a path."""
+    served_at, key = stream_of(subscription)
+    return [key] if served_at == path else []
+
+
 def stream_of(subscription: Subscription) -> tuple[str, Key]:
     """Return the path and the channel that carry a subscription."""
     symbol = subscription.instrument.venue_symbol
@@ -63,7 +73,7 @@ def stream_of(subscription: Subscription) -> tuple[str, Key]:
         case Channel.TRADES:
             return BUSINESS, ("trades-all", symbol)
         case Channel.BOOK:
-            return PUBLIC, ("books", symbol)
+            return PUBLIC, (BOOKS, symbol)
 
 
 def plan(subscriptions: Sequence[Subscription], instruments_max: int) -> list[Connection]:
@@ -74,49 +84,25 @@ def plan(subscriptions: Sequence[Subscription], instruments_max: int) -> list[Co
         instruments_max: instruments of one socket, at least one.
 
     """
-    kinds: dict[tuple[str, bool], dict[str, dict[Subscription, None]]] = {}  # what goes together, by instrument
+    kinds: dict[tuple[str, bool], list[Subscription]] = {}  # what goes together
     for subscription in subscriptions:
-        kind = (stream_of(subscription)[0], subscription.channel is Channel.BOOK)
-        kinds.setdefault(kind, {}).setdefault(subscription.instrument.id, {})[subscription] = None
-    connections: list[Connection] = []
-    for (path, books), instruments in kinds.items():
-        channels_max = BOOKS_MAX if books else CHANNELS_MAX
-        carried: list[Subscription] = []
-        members = 0
-        for of_instrument in instruments.values():
-            if carried and (members == instruments_max or len(carried) + len(of_instrument) > channels_max):
-                connections.append(Connection(path, tuple(carried)))
-                carried, members = [], 0
-            members += 1
-            carried.extend(of_instrument)
-        connections.append(Connection(path, tuple(carried)))
-    return connections
+        kinds.setdefault((stream_of(subscription)[0], subscription.channel is Channel.BOOK), []).append(subscription)
+    return [
+        Connection(path, carried)
+        for (path, books), wanted in kinds.items()
+        for carried in spread(
+            wanted, instruments_max, partial(streams_of, path), streams_max=BOOKS_MAX if books else CHANNELS_MAX
+        )
+    ]
 
 
-class Message(msgspec.Struct, frozen=True):
-    """A control message: what it asks, and its text."""
-
-    id: str
-    keys: tuple[Key, ...]
-    subscribes: bool
-    payload: bytes
+def chunk(keys: Sequence[Key]) -> list[tuple[Key, ...]]:
+    """Spread channels over control messages."""
+    return chunks(keys, count_max=ARGS_PER_MESSAGE_MAX)
 
 
-def messages(operation: str, keys: Iterable[Key], first_id: int) -> list[Message]:
-    """Return the control messages that subscribe to channels, or end that, with ids counted up from `first_id`.
-
-    Args:
-        operation: `subscribe` or `unsubscribe`.
-        keys: the channels.
-        first_id: the first message's id.
-
-    """
-    wanted = list(keys)
-    made: list[Message] = []
-    for start in range(0, len(wanted), ARGS_PER_MESSAGE_MAX):
-        chunk = tuple(wanted[start : start + ARGS_PER_MESSAGE_MAX])
-        name = str(first_id + len(made))
-        args = [RawArg(channel, symbol) for channel, symbol in chunk]
-        payload = msgspec.json.encode({"id": name, "op": operation, "args": args})
-        made.append(Message(name, chunk, operation == "subscribe", payload))
-    return made
+def encode(message: Message[Key], _now_ns: int) -> bytes:
+    """Return the text of a control message."""
+    args = [RawArg(channel, symbol) for channel, symbol in message.streams]
+    operation = "subscribe" if message.subscribes else "unsubscribe"
+    return msgspec.json.encode({"id": str(message.number), "op": operation, "args": args})
