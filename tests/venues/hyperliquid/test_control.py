@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -8,37 +9,47 @@ from heliograph.model.instrument import SPOT
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Effect, Reconnect, Subscription, VenueError
 from heliograph.venues.hyperliquid import VENUE
-from heliograph.venues.hyperliquid.control import ACKNOWLEDGED_NS_MAX, Wishes, market_of
+from heliograph.venues.hyperliquid.control import Wishes, market_of
 from heliograph.venues.hyperliquid.frames import RawConfirmed, RawSubscription
 from heliograph.venues.hyperliquid.instruments import USDM
-from heliograph.venues.hyperliquid.streams import Stream
+from heliograph.venues.hyperliquid.streams import Stream, encode
+from heliograph.venues.spreading import chunks
+from heliograph.venues.subscribing import ACKNOWLEDGED_NS_MAX, Subscriber
 
 BTC, NOPE = (Subscription(Channel.TRADES, VENUE.markets[USDM].instrument(name)) for name in ("BTC", "NOPE"))
 BTC_TRADES, NOPE_TRADES = Stream("trades", "BTC"), Stream("trades", "NOPE")
 LATE_NS = ACKNOWLEDGED_NS_MAX
 
 
-def wishes(*unanswered: Stream) -> Wishes:
-    made = Wishes()
-    made.carriers = {BTC_TRADES: (BTC,), NOPE_TRADES: (NOPE,)}
-    for stream in unanswered:
-        made.asked(stream, 0)
-    return made
+class Asked:
+    """Wishes, and the control messages that they are about."""
+
+    def __init__(self, *streams: Stream) -> None:
+        each = {BTC_TRADES: (BTC,), NOPE_TRADES: (NOPE,)}
+        self.control = Subscriber[Stream](partial(chunks, count_max=1), encode, per_tick_max=20)
+        self.control.carry({stream: each[stream] for stream in streams}, [])
+        self.control.opened(0, [])
+        self.wishes = Wishes(self.control)
 
 
-def confirm(made: Wishes, stream: Stream, method: str = "subscribe") -> None:
-    made.confirmed(RawConfirmed(method, RawSubscription(stream.type, stream.coin, stream.interval or None)))
+def wishes(*unanswered: Stream) -> Asked:
+    return Asked(*unanswered)
 
 
-def refuse(made: Wishes, text: str) -> list[Effect]:
+def confirm(made: Asked, stream: Stream, method: str = "subscribe") -> None:
+    made.wishes.confirmed(RawConfirmed(method, RawSubscription(stream.type, stream.coin, stream.interval or None)))
+
+
+def refuse(made: Asked, text: str) -> list[Effect]:
     effects: list[Effect] = []
-    made.refused(text, effects)
+    made.wishes.refused(text, effects)
     return effects
 
 
-def tick(made: Wishes, now_ns: int) -> list[Effect]:
+def tick(made: Asked, now_ns: int) -> list[Effect]:
     effects: list[Effect] = []
-    made.ticked(now_ns, effects)
+    made.control.tick(now_ns, effects)
+    made.wishes.ticked(effects)
     return effects
 
 
@@ -56,8 +67,8 @@ def test_the_end_of_a_stream_is_not_its_beginning() -> None:
 
 def test_a_stream_that_was_left_is_not_waited_for() -> None:
     made = wishes(BTC_TRADES)
-    made.left(BTC_TRADES)
-    assert tick(made, LATE_NS) == []
+    made.control.carry({}, [])
+    assert not [effect for effect in tick(made, LATE_NS) if isinstance(effect, Reconnect)]
 
 
 def test_another_spelling_of_a_name_confirms_the_oldest_of_its_type() -> None:

@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Source
+from heliograph.venues.candle_pages import LATE_NS, SETTLED_NS, CandleAnswer
 from heliograph.venues.contract import CandlePage, InstrumentPage
+from heliograph.venues.faults import FAULTS
 from heliograph.venues.hyperliquid import VENUE
-from heliograph.venues.hyperliquid.frames import FAULTS, RawBar
+from heliograph.venues.hyperliquid.frames import RawBar
 from heliograph.venues.hyperliquid.instruments import USDM
 from heliograph.venues.hyperliquid.rest import (
-    LATE_NS,
     ROWS_MAX,
-    SETTLED_NS,
-    CandleAnswer,
     candle_request,
     check_grid,
     parse_error,
@@ -85,20 +84,20 @@ def test_t30_a_page_spans_at_most_500_candles_and_costs_what_they_weigh() -> Non
 
 
 def test_a_candle_of_an_answer(fixture: Callable[[str], bytes]) -> None:
-    candles = read_candles(page(0), fixture("candles.json"), 0, 5).candles
+    candles = read_candles(page(0), fixture("candles.json"), minute(1) + LATE_NS, 5).candles
     assert candles[0] == Candle(
         BTC, Interval.M1, START_NS, minute(1),
         Decimal("64082.0"), Decimal("64100.0"), Decimal("64081.0"), Decimal("64099.0"),
-        Decimal("6.39125"), None, None, 124, False, None, 5, Source.REST,
+        Decimal("6.39125"), None, None, 124, True, None, 5, Source.REST,
     )  # fmt: skip
 
 
 def test_t7_the_last_row_is_the_live_bar_until_the_venues_time_proves_otherwise() -> None:
-    assert closed(read(page(0), 0, 1)) == [(0, False), (1, False)]
+    assert closed(read(page(0), 0, 1)) == [(1, False)]
     assert closed(read(page(0), 0, 1, venue_ns=minute(1) + LATE_NS)) == [(0, True), (1, False)]
     assert closed(read(page(0), 0, 1, venue_ns=minute(2) + SETTLED_NS - 1)) == [(0, True), (1, False)]
     assert closed(read(page(0), 0, 1, venue_ns=minute(2) + SETTLED_NS)) == [(0, True), (1, True)]
-    assert closed(read(page(0), 0, 1, 2)) == [(0, True), (1, False), (2, False)]
+    assert closed(read(page(0), 0, 1, 2)) == [(0, True), (2, False)]
 
 
 def test_t9_an_answer_closes_by_a_later_row_in_a_range_that_ends() -> None:

@@ -10,13 +10,14 @@ from typing import Final
 
 import msgspec
 
-from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.numbers import Amounts
+from heliograph.venues.answering import reading
+from heliograph.venues.candle_pages import newest_open
 from heliograph.venues.hyperliquid.book import to_book
 from heliograph.venues.hyperliquid.control import question_of
-from heliograph.venues.hyperliquid.frames import FAULTS, RawBook, RawTrade, decode_bars
+from heliograph.venues.hyperliquid.frames import RawBook, RawTrade, decode_bars
 from heliograph.venues.hyperliquid.instruments import USDM, instrument_of_name, parse_instruments
 from heliograph.venues.hyperliquid.rest import to_candle, to_trade
 
@@ -51,10 +52,8 @@ def read_answer(market: MarketId, url: str, body: bytes, received_ns: int) -> li
         DecodeError: the answer is not what is documented for that question, or the question is not known.
 
     """
-    try:
+    with reading(url):
         return _read(market, url, body, received_ns)
-    except (*FAULTS, ConfigError) as e:
-        raise DecodeError(f"{url[:200]}: {e}") from e
 
 
 def _read(market: MarketId, url: str, body: bytes, received_ns: int) -> list[VenueEvent | Instrument]:
@@ -69,8 +68,7 @@ def _read(market: MarketId, url: str, body: bytes, received_ns: int) -> list[Ven
     if question.req is not None and question.type == "candleSnapshot":
         instrument = instrument_of_name(market, question.req.coin)
         rows = decode_bars(body)
-        newest = len(rows) - 1
-        return [to_candle(row, instrument, received_ns, closed=i < newest) for i, row in enumerate(rows)]
+        return [*newest_open([to_candle(row, instrument, received_ns) for row in rows])]
     if question.coin is not None and question.type == "l2Book":
         book = _decode_book(body)
         instrument = instrument_of_name(market, question.coin)

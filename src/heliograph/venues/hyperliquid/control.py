@@ -9,15 +9,14 @@ from typing import Final
 
 import msgspec
 
-from heliograph.clock import NS_PER_S
 from heliograph.model.instrument import SPOT, MarketId
-from heliograph.venues.contract import Effect, Reconnect, Subscription, VenueError
-from heliograph.venues.hyperliquid.frames import FAULTS, RawConfirmed, RawSubscription, decode_subscription
+from heliograph.venues.contract import Effect, Reconnect, VenueError
+from heliograph.venues.faults import FAULTS, REASON_MAX
+from heliograph.venues.hyperliquid.frames import RawConfirmed, RawSubscription, decode_subscription
 from heliograph.venues.hyperliquid.instruments import USDM, is_name
 from heliograph.venues.hyperliquid.streams import Stream
+from heliograph.venues.subscribing import UNACKNOWLEDGED, Subscriber
 
-ACKNOWLEDGED_NS_MAX: Final = 15 * NS_PER_S
-REASON_MAX: Final = 200
 _ALREADY: Final = "already "
 """So begin errors that say that things are as we want them: `Already subscribed`, `Already unsubscribed`."""
 
@@ -29,63 +28,55 @@ def stream_of(raw: RawSubscription) -> Stream:
 
 
 class Wishes:
-    """Which streams were asked for, and what the venue said to it.
+    """What the venue says to the streams that were asked for.
 
-    The venue answers each with the request itself, or with an error that may or may not name it. An error that names
-    none belongs to those that are never acknowledged.
+    It answers each with the request itself, or with an error that may or may not name it. An error that names none
+    belongs to those that are never acknowledged.
+
+    Args:
+        control: what was asked for.
+
     """
 
-    def __init__(self) -> None:
-        self.carriers: dict[Stream, tuple[Subscription, ...]] = {}
-        """The streams that are wanted, and what each is for."""
-        self._unanswered: dict[Stream, int] = {}  # when it was asked for
+    def __init__(self, control: Subscriber[Stream]) -> None:
+        self._control = control
         self._problem: str | None = None
-
-    def asked(self, stream: Stream, now_ns: int) -> None:
-        """Take note that a stream is being asked for."""
-        self._unanswered[stream] = now_ns
-
-    def left(self, stream: Stream) -> None:
-        """Take note that a stream is no longer wanted."""
-        self._unanswered.pop(stream, None)
 
     def confirmed(self, raw: RawConfirmed) -> None:
         """Take the venue's yes."""
-        if raw.method != "subscribe":
-            return
         stream = stream_of(raw.subscription)
-        if stream not in self._unanswered:  # Another spelling of ours, then: answers come in the order of requests.
-            alike = (other for other in self._unanswered if other.type == stream.type)
-            stream = next(alike, stream)
-        self._unanswered.pop(stream, None)
+        if self._control.confirmed(stream, subscribes=raw.method == "subscribe") or raw.method != "subscribe":
+            return
+        # Another spelling of ours, then: answers come in the order of requests.
+        alike = next((other for other in self._control.unanswered() if other.type == stream.type), None)
+        if alike is not None:
+            self._control.confirmed(alike)
 
     def refused(self, text: str, effects: list[Effect]) -> None:
         """Take the venue's no."""
         named = _named(text)
+        carriers = () if named is None else self._control.carriers([named])
         if named is not None and text.lower().startswith(_ALREADY):
-            self._unanswered.pop(named, None)
-        elif named is not None and named in self.carriers:
-            self._unanswered.pop(named, None)
-            effects.append(VenueError("error", text[:REASON_MAX], self.carriers[named]))
+            self._control.confirmed(named)
+        elif named is not None and carriers:
+            self._control.confirmed(named)
+            effects.append(VenueError("error", text[:REASON_MAX], carriers))
         else:
             self._problem = text[:REASON_MAX]
 
-    def ticked(self, now_ns: int, effects: list[Effect]) -> None:
+    def ticked(self, effects: list[Effect]) -> None:
         """Say what became of that which was not answered in time."""
-        late = [s for s, asked_ns in self._unanswered.items() if now_ns - asked_ns >= ACKNOWLEDGED_NS_MAX]
+        late = self._control.late()
         problem = self._problem
-        if not late and (problem is None or self._unanswered):
+        if not late and (problem is None or self._control.unanswered()):
             return
         self._problem = None
-        for stream in late:
-            del self._unanswered[stream]
         if not late:
             effects.append(Reconnect(f"the venue said: {problem}"))
         elif problem is None or "messages per minute" in problem:
-            effects.append(Reconnect(problem or "a subscription was not acknowledged"))
+            effects.append(Reconnect(problem or UNACKNOWLEDGED))
         else:
-            carried = (carrier for stream in late for carrier in self.carriers.get(stream, ()))
-            effects.append(VenueError("error", problem, tuple(dict.fromkeys(carried))))
+            effects.append(VenueError("error", problem, self._control.carriers(late)))
 
 
 def _named(text: str) -> Stream | None:

@@ -9,15 +9,12 @@ used is decoded.
 """
 
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from heliograph.model.interval import Interval
-
-Ms = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
-"""Milliseconds since the epoch. The bound, in the year 5138, refuses microseconds."""
-Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+from heliograph.venues.fields import Id, Ms
 
 
 class RawBar(msgspec.Struct, gc=False):
@@ -177,8 +174,6 @@ decode_named: Final = msgspec.json.Decoder(RawNamed).decode
 decode_subscription: Final = msgspec.json.Decoder(RawSubscription).decode
 decode_bars: Final = msgspec.json.Decoder(list[RawBar]).decode
 
-FAULTS: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""What reading bytes of any kind can raise: JSON, text, numbers, what is missing, and nesting without end."""
 
 BANNER: Final = b"Websocket connection established."
 """The first frame of some connections, which is not JSON.

@@ -16,7 +16,7 @@ import msgspec
 
 from heliograph.errors import ConfigError, DecodeError
 from heliograph.model.instrument import SPOT, Instrument, Kind, MarketId, VenueId
-from heliograph.venues.hyperliquid.frames import FAULTS
+from heliograph.venues.faults import FAULTS
 
 HYPERLIQUID: Final = VenueId("hyperliquid")
 USDM: Final = MarketId("usdm")

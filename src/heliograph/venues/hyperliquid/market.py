@@ -3,23 +3,23 @@
 Source: https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions .
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.errors import ConfigError
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Source, Trade, TradeCause
 from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
 from heliograph.venues.contract import CandlePage, Connection, Effect, Fetch, Refused, Request, Send, Subscription
+from heliograph.venues.faults import FAULTS, reason_of
+from heliograph.venues.heartbeat import Heartbeat
 from heliograph.venues.hyperliquid.book import to_book
 from heliograph.venues.hyperliquid.candles import Bars
 from heliograph.venues.hyperliquid.control import Wishes
 from heliograph.venues.hyperliquid.frames import (
     BANNER,
-    FAULTS,
     SILENT,
     RawActive,
     RawActiveFrame,
@@ -39,11 +39,12 @@ from heliograph.venues.hyperliquid.frames import (
 )
 from heliograph.venues.hyperliquid.instruments import USDM, instrument_of_name, is_name
 from heliograph.venues.hyperliquid.rest import SIDES, candle_request, check_grid, read_candles
-from heliograph.venues.hyperliquid.streams import Stream, streams_of
+from heliograph.venues.hyperliquid.streams import encode, streams_of
+from heliograph.venues.known import INSTRUMENTS_MAX, Known
+from heliograph.venues.spreading import chunks
+from heliograph.venues.subscribing import Subscriber, carried_by
 
 PRICES_REMEMBERED_MAX: Final = 16_384
-INSTRUMENTS_MAX: Final = 20_000
-"""Instruments made of frames' names alone, before they are made afresh."""
 PING_NS: Final = 30 * NS_PER_S
 """The venue cuts a connection to which it has sent nothing for 60 s.
 
@@ -56,30 +57,16 @@ _MARKET: Final = TradeCause.MARKET  # A member's look-up in its enumeration cost
 _STREAM: Final = Source.STREAM
 
 
-class Known(dict[str, Instrument]):
-    """Instruments by the venue's name; where every name is welcome, made as they turn up.
+def maker_of(market: MarketId) -> Callable[[str], Instrument]:
+    """Return what makes instruments of a market's names: `KeyError` is for those of the other market."""
+    other = SPOT if market == USDM else USDM
 
-    Args:
-        market: makes instruments of this market's names, where every name is welcome; else None.
-
-    """
-
-    def __init__(self, market: MarketId | None) -> None:
-        super().__init__()
-        self._market = market
-
-    def __missing__(self, name: str) -> Instrument:
-        """Make the instrument, or raise `KeyError` for one that is not ours, `ValueError` for what is no name."""
-        if self._market is None or is_name(SPOT if self._market == USDM else USDM, name):
+    def make(name: str) -> Instrument:
+        if is_name(other, name):
             raise KeyError(name)
-        try:
-            instrument = instrument_of_name(self._market, name)
-        except ConfigError as e:
-            raise ValueError(str(e)) from None
-        if len(self) >= INSTRUMENTS_MAX:
-            self.clear()
-        self[name] = instrument
-        return instrument
+        return instrument_of_name(market, name)
+
+    return make
 
 
 class Feed:
@@ -101,48 +88,41 @@ class Feed:
         self.ignored = 0
         self._open_to_all = not connection.subscriptions
         self._sequenced = connection.sequenced
-        self._instruments = Known(market if self._open_to_all else None)
-        self._wishes = Wishes()
+        self._instruments = Known(maker_of(market) if self._open_to_all else None)
+        one_each = partial(chunks, count_max=1)
+        self._control = Subscriber(one_each, encode, per_tick_max=MESSAGES_PER_TICK)
+        self._wishes = Wishes(self._control)
+        self._heartbeat = Heartbeat(PING_NS)
         self._bars = Bars(INSTRUMENTS_MAX)
         self._candles_wanted: set[tuple[str, str]] = set()
         self._last: dict[str, RawTrade] = {}  # the newest trade of each instrument, for the day's statistics
         self._books: dict[str, int] = {}  # how many books came, by the venue's name
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
         self._venue_ms = 0  # the newest instant that the venue told
-        self._outbox: deque[tuple[Stream, str]] = deque()
-        self._may_leave = MESSAGES_PER_TICK
-        self._opened = False
-        self._now_ns = 0
-        self._heard_ns = 0  # when it was last heard, or asked to speak
-        self._carry(connection.subscriptions)
+        self.change(connection.subscriptions, [])
 
     def opened(self, now_ns: int, effects: list[Effect]) -> None:
         """Subscribe; over a few seconds where that takes many messages."""
-        self._opened = True
-        self._now_ns = self._heard_ns = now_ns
-        self._outbox.extend((stream, "subscribe") for stream in self._wishes.carriers)
-        self._drain(effects)
+        self._heartbeat.since_ns = now_ns
+        self._control.opened(now_ns, effects)
 
     def change(self, wanted: Sequence[Subscription], effects: list[Effect]) -> None:
         """Carry exactly these subscriptions from now on."""
-        before = self._wishes.carriers
-        self._carry(wanted)
-        after = self._wishes.carriers
-        if not self._opened:
-            return
-        self._outbox.extend((stream, "unsubscribe") for stream in before if stream not in after)
-        self._outbox.extend((stream, "subscribe") for stream in after if stream not in before)
-        self._drain(effects)
+        candles = [(s.instrument, s.interval) for s in wanted if s.channel is Channel.CANDLES]
+        self._candles_wanted = {(instrument.venue_symbol, i) for instrument, i in candles if i is not None}
+        if not self._open_to_all:
+            self._bars.keep((instrument.id, i) for instrument, i in candles if i is not None)
+            self._instruments.carry(subscription.instrument for subscription in wanted)
+            self._last = {name: trade for name, trade in self._last.items() if name in self._instruments}
+            self._books = {name: count for name, count in self._books.items() if name in self._instruments}
+        self._control.carry(carried_by(wanted, streams_of), effects)
 
     def ticked(self, now_ns: int, effects: list[Effect]) -> None:
         """Say what is still to be said, ping a venue that is silent, and ask for candles that are overdue."""
-        self._now_ns = now_ns
-        self._may_leave = MESSAGES_PER_TICK
-        self._drain(effects)
-        if not 0 <= now_ns - self._heard_ns < PING_NS:  # A clock set back does not keep us silent.
-            self._heard_ns = now_ns
+        self._control.tick(now_ns, effects)
+        if self._heartbeat.due(now_ns):
             effects.append(Send(PING))
-        self._wishes.ticked(now_ns, effects)
+        self._wishes.ticked(effects)
         page = self._bars.due(now_ns)
         if page is not None:
             effects.append(Fetch(candle_request(page)))
@@ -153,7 +133,7 @@ class Feed:
         """Take the text frames of one socket read, in order; one that is not documented becomes `Refused`."""
         append = events.append
         instruments, prices = self._instruments, self._prices
-        self._now_ns = self._heard_ns = received_ns
+        self._heartbeat.since_ns = received_ns
         for index, frame in enumerate(frames):
             try:
                 raw = decode_frame(frame)
@@ -198,7 +178,7 @@ class Feed:
         try:
             answer = read_candles(purpose, body, self._venue_ms * NS_PER_MS, received_ns)
         except FAULTS as e:
-            effects.append(Refused(-1, f"{request.path}: {_reason(e)}"))
+            effects.append(Refused(-1, f"{request.path}: {reason_of(e)}"))
             return
         for candle in answer.candles:
             if candle.closed:
@@ -213,32 +193,6 @@ class Feed:
     def book_counters(self) -> Mapping[str, Mapping[str, int]]:
         """Return how many books came, by the venue's name; each is whole, so that none is dropped or missed."""
         return {name: {"dropped": 0, "applied": count, "gaps": 0} for name, count in self._books.items()}
-
-    def _carry(self, subscriptions: Sequence[Subscription]) -> None:
-        carriers: dict[Stream, tuple[Subscription, ...]] = {}
-        for subscription in dict.fromkeys(subscriptions):
-            for stream in streams_of(subscription):
-                carriers[stream] = (*carriers.get(stream, ()), subscription)
-        for stream in self._wishes.carriers:
-            if stream not in carriers:
-                self._wishes.left(stream)
-        self._wishes.carriers = carriers
-        candles = [(s.instrument, s.interval) for s in subscriptions if s.channel is Channel.CANDLES]
-        self._candles_wanted = {(instrument.venue_symbol, i) for instrument, i in candles if i is not None}
-        if not self._open_to_all:
-            self._bars.keep((instrument.id, i) for instrument, i in candles if i is not None)
-            self._instruments.clear()
-            self._instruments.update({s.instrument.venue_symbol: s.instrument for s in subscriptions})
-            self._last = {name: trade for name, trade in self._last.items() if name in self._instruments}
-            self._books = {name: count for name, count in self._books.items() if name in self._instruments}
-
-    def _drain(self, effects: list[Effect]) -> None:
-        for _ in range(min(len(self._outbox), self._may_leave)):
-            self._may_leave -= 1
-            stream, method = self._outbox.popleft()
-            if method == "subscribe" and stream in self._wishes.carriers:
-                self._wishes.asked(stream, self._now_ns)
-            effects.append(Send(stream.message(method)))
 
     def _candle(self, bar: RawBar, received_ns: int, events: list[VenueEvent]) -> None:
         if not self._open_to_all and (bar.s, bar.i) not in self._candles_wanted:
@@ -322,12 +276,4 @@ class Feed:
                 return
         except FAULTS:
             pass
-        effects.append(Refused(index, _reason(error)))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ArithmeticError):
-        return "not a number of at most 38 digits"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return str(error)[:200]
+        effects.append(Refused(index, reason_of(error)))

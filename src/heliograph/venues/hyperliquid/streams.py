@@ -11,6 +11,8 @@ import msgspec
 
 from heliograph.model.market import Channel
 from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.spreading import spread
+from heliograph.venues.subscribing import Message
 
 PATH: Final = "/ws"
 STREAMS_MAX: Final = 1000
@@ -68,27 +70,13 @@ def plan(subscriptions: Sequence[Subscription], instruments_max: int) -> list[Co
         instruments_max: instruments of one socket, at least one.
 
     """
-    instruments: dict[str, list[Subscription]] = {}
-    for subscription in dict.fromkeys(subscriptions):
-        instruments.setdefault(subscription.instrument.id, []).append(subscription)
-    members_max = max(instruments_max, -(-len(instruments) // CONNECTIONS_MAX))
-    connections: list[Connection] = []
-    carried: list[Subscription] = []
-    streams: set[Stream] = set()
-    members = 0
-    for group in instruments.values():
-        added = {stream for subscription in group for stream in streams_of(subscription)}
-        if carried and (members == members_max or len(streams) + len(added) > STREAMS_MAX):
-            connections.append(Connection(PATH, tuple(carried)))
-            carried, streams, members = [], set(), 0
-        members += 1
-        for subscription in group:
-            further = streams.union(streams_of(subscription))
-            if len(further) > STREAMS_MAX:
-                connections.append(Connection(PATH, tuple(carried)))
-                carried, further, members = [], set(streams_of(subscription)), 1
-            carried.append(subscription)
-            streams = further
-    if carried:
-        connections.append(Connection(PATH, tuple(carried)))
-    return connections
+    count = len({subscription.instrument.id for subscription in subscriptions})
+    members_max = max(instruments_max, -(-count // CONNECTIONS_MAX))
+    sockets = spread(subscriptions, members_max, streams_of, streams_max=STREAMS_MAX)
+    return [Connection(PATH, carried) for carried in sockets]
+
+
+def encode(message: Message[Stream], _now_ns: int) -> bytes:
+    """Return the text of a control message, which names one stream."""
+    (stream,) = message.streams
+    return stream.message("subscribe" if message.subscribes else "unsubscribe")
