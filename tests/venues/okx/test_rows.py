@@ -8,7 +8,7 @@ from heliograph.model.market import BookTop, DayStatistics
 from heliograph.model.numbers import Amounts
 from heliograph.venues.okx.frames import RawLevel, RawTicker, decode_past_tickers
 from heliograph.venues.okx.instruments import any_instrument
-from heliograph.venues.okx.rows import pairs, quantity_of, to_ticker, to_top
+from heliograph.venues.okx.rows import quantity_of, to_levels, to_ticker, to_top
 
 SPOT = any_instrument("BTC-USDT")
 SWAP = any_instrument("BTC-USDT-SWAP")
@@ -47,7 +47,7 @@ def test_t15_what_is_empty_is_none() -> None:
 
 
 def test_an_empty_side_has_no_price() -> None:
-    bids = [(Decimal("1.0"), Decimal("2.0"))]
+    bids = to_levels([RawLevel("1.0", Decimal("2.0"))], Amounts(10))
     assert to_top(SPOT, bids, [], 7, 1, 2) == BookTop(SPOT, Decimal("1.0"), Decimal("2.0"), None, None, 7, 1, 2)
 
 
@@ -55,7 +55,10 @@ def test_an_empty_side_has_no_price() -> None:
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises((ArithmeticError, ValueError)):
         quantity_of(text)
+    with pytest.raises((ArithmeticError, ValueError)):
+        to_levels([RawLevel(text, Decimal(1))], Amounts(10))
 
 
-def test_a_level_is_its_price_and_its_quantity() -> None:
-    assert pairs([RawLevel("1", Decimal(2))]) == [("1", Decimal(2))]
+def test_a_negative_quantity_is_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        to_levels([RawLevel("1", Decimal(-1))], Amounts(10))

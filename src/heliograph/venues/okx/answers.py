@@ -15,7 +15,6 @@ from heliograph.model.instrument import Instrument
 from heliograph.model.numbers import Amounts
 from heliograph.venues.answering import asked_of, is_a, reading
 from heliograph.venues.fields import NOTHING
-from heliograph.venues.levels import to_levels
 from heliograph.venues.okx.frames import (
     decode_answer,
     decode_past_books,
@@ -26,7 +25,7 @@ from heliograph.venues.okx.frames import (
 from heliograph.venues.okx.instruments import any_instrument, parse_instruments
 from heliograph.venues.okx.rest import HISTORY, RECENT, to_candle, to_past_trade
 from heliograph.venues.okx.routes import BARS_OF
-from heliograph.venues.okx.rows import pairs, to_ticker
+from heliograph.venues.okx.rows import to_levels, to_ticker
 
 _PRICES_REMEMBERED_MAX: Final = 4096
 
@@ -105,8 +104,8 @@ def _read(symbol: str, body: bytes, data: bytes, received_ns: int) -> list[Venue
         return [
             BookSnapshot(
                 any_instrument(symbol),
-                to_levels(pairs(raw.bids), prices),
-                to_levels(pairs(raw.asks), prices),
+                to_levels(raw.bids, prices),
+                to_levels(raw.asks, prices),
                 raw.seq_id,
                 raw.ts * NS_PER_MS,
                 received_ns,

@@ -28,7 +28,6 @@ from heliograph.venues.contract import (
 )
 from heliograph.venues.faults import FAULTS, reason_of
 from heliograph.venues.heartbeat import Heartbeat
-from heliograph.venues.levels import to_levels
 from heliograph.venues.linked_book import Books
 from heliograph.venues.okx.book import checksum_of, counters_of, is_real
 from heliograph.venues.okx.control import EVENTS, OPERATIONS, PASSING, UPGRADE, named_by
@@ -45,7 +44,7 @@ from heliograph.venues.okx.frames import (
 from heliograph.venues.okx.rest import PASSING as PASSING_ANSWERS
 from heliograph.venues.okx.rest import Pages, read_trades, trade_request
 from heliograph.venues.okx.routes import Kind, Route, Routes, make_route
-from heliograph.venues.okx.rows import pairs, quantity_of, to_ticker, to_top
+from heliograph.venues.okx.rows import quantity_of, to_levels, to_ticker, to_top
 from heliograph.venues.okx.streams import BOOKS, REQUESTS_PER_HOUR_MAX, Key, chunk, encode, streams_of
 from heliograph.venues.subscribing import Subscriber, carried_by, find_number
 
@@ -242,7 +241,7 @@ class Feed:
                 )
 
     def _sides(self, raw: RawBook) -> tuple[list[Level], list[Level]]:
-        return to_levels(pairs(raw.bids), self._prices), to_levels(pairs(raw.asks), self._prices)
+        return to_levels(raw.bids, self._prices), to_levels(raw.asks, self._prices)
 
     def _book(
         self,

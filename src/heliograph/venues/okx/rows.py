@@ -10,7 +10,7 @@ from heliograph.clock import NS_PER_MS
 from heliograph.model.book import Level
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.market import BookTop, DayStatistics
-from heliograph.model.numbers import Amounts, amount
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
 from heliograph.venues.okx.frames import RawLevel, RawTicker
 
 
@@ -19,9 +19,15 @@ def quantity_of(text: str) -> Decimal | None:
     return amount(Decimal(text)) if text else None
 
 
-def pairs(raw: list[RawLevel]) -> list[tuple[str, Decimal]]:
-    """Return the price and the quantity of each level."""
-    return [(level.px, level.sz) for level in raw]
+def to_levels(raw: list[RawLevel], prices: Amounts) -> list[Level]:
+    """Make levels; raise `ArithmeticError` or `ValueError` if one cannot be."""
+    made: list[Level] = []  # `levels.to_levels` wants pairs, which to make of these first costs a tenth of a book.
+    for level in raw:
+        quantity = level.sz
+        if not ZERO <= fits(quantity) < BOUND:
+            raise ValueError(NOT_AN_AMOUNT)
+        made.append((prices[level.px], quantity))
+    return made
 
 
 def to_top(
