@@ -14,7 +14,6 @@ from heliograph.model.market import Channel
 from heliograph.model.symbol import Symbol
 from heliograph.venues.bybit.answers import read_answer
 from heliograph.venues.bybit.control import market_of
-from heliograph.venues.bybit.frames import FAULTS
 from heliograph.venues.bybit.instruments import BYBIT, INVERSE, LINEAR, instrument_of_symbol, parse_instruments
 from heliograph.venues.bybit.market import Feed, Rules
 from heliograph.venues.bybit.rest import Rest, candle_request, parse_error
@@ -29,6 +28,7 @@ from heliograph.venues.contract import (
     Request,
     Venue,
 )
+from heliograph.venues.faults import FAULTS
 
 # 500 connections in 5 minutes and 600 requests in 5 s, of an address to one host, which all three markets share, less
 # the edge that the venue advises against; 1000 connections to each market, of which all together stay below. Headers
