@@ -34,7 +34,7 @@ from heliograph.venues.contract import (
 from heliograph.venues.hyperliquid import VENUE
 from heliograph.venues.hyperliquid.candles import OVERDUE_NS
 from heliograph.venues.hyperliquid.instruments import USDM
-from heliograph.venues.hyperliquid.market import MESSAGES_PER_TICK, PING, PING_NS, Feed
+from heliograph.venues.hyperliquid.market import MESSAGES_PER_TICK, PING, PING_NS, QUIET_NS, Feed
 
 NOW_NS = 1_770_000_000 * NS_PER_S
 FRAMES = ("book.json", "top.json", "candle.json", "trades.json", "context.json", "subscribed.json", "already.json",
@@ -142,6 +142,16 @@ def test_t9_the_successor_closes_a_candle() -> None:
     assert [(c.trade_count, c.closed, c.source) for c in events if isinstance(c, Candle)] == [
         (1, False, Source.STREAM), (2, False, Source.STREAM), (2, True, Source.STREAM), (1, False, Source.STREAM),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("quiet_ns", "closes"), [(QUIET_NS, True), (QUIET_NS + 1, False)])
+def test_t9_after_a_silence_of_the_socket_the_successor_closes_nothing(quiet_ns: int, closes: bool) -> None:
+    codec = feed(*ALL)
+    decode(codec, bar(0, 1))
+    events, _ = decode(codec, bar(1, 1), received_ns=NOW_NS + quiet_ns)
+    assert [e.closed for e in events if isinstance(e, Candle)] == ([True, False] if closes else [False])
+    events, _ = decode(codec, bar(2, 1), received_ns=NOW_NS + quiet_ns + 1)
+    assert [e.closed for e in events if isinstance(e, Candle)] == [True, False]
 
 
 def test_t9_each_interval_and_instrument_is_closed_by_its_own_successor() -> None:

@@ -66,6 +66,8 @@ class Meeting:
         self.events: list[VenueEvent] = []
         self.now_ns = now_ns
         self.refused: list[Effect] = []
+        self.mute = ""
+        """The kind of streams that say nothing at present."""
         session = DIALECT.session(Ask("/ws"))
         assert session is not None
         self.session: Session = session
@@ -82,10 +84,16 @@ class Meeting:
         while self.now_ns < until_ns:
             before_ns, self.now_ns = self.now_ns, min(self.now_ns + step_ns, until_ns)
             for stream in self.session.streams.values():
+                if stream.kind == self.mute:
+                    continue
                 self._take(DIALECT.frames(stream, before_ns, self.now_ns))
             effects: list[Effect] = []
             self.feed.ticked(self.now_ns, effects)
             self._act(effects)
+
+    def lose(self, until_ns: int) -> None:
+        """Let the venue say nothing for a while, on a connection that stays."""
+        self.now_ns = until_ns
 
     def _take(self, frames: list[bytes]) -> None:
         effects: list[Effect] = []
@@ -146,6 +154,29 @@ def test_ten_minutes_of_every_channel_are_what_happened(market: MarketId, symbol
     check_candles(scene, symbol, meeting.events)
     check_trades(scene, symbol, meeting.events)
     check_books(scene, symbol, meeting.events)
+
+
+@pytest.mark.parametrize("silence_s", [6, 20, 59, 61, 300])
+@pytest.mark.parametrize("offset_s", [1, 30, 57])
+def test_a_silence_closes_no_candle_with_what_was_known_before_it(silence_s: int, offset_s: int) -> None:
+    instrument = VENUE.markets[USDM].instrument("BTC")
+    meeting = Meeting(USDM, [Subscription(Channel.CANDLES, instrument, Interval.M1)])
+    open_ns = EPOCH_NS // MINUTE_NS * MINUTE_NS + MINUTE_NS
+    meeting.go_on(open_ns + offset_s * NS_PER_S)
+    meeting.lose(meeting.now_ns + silence_s * NS_PER_S)
+    meeting.go_on(EPOCH_NS + 600 * NS_PER_S)
+    check_candles(WORLD.markets[USDM], "BTC", meeting.events)
+
+
+def test_candles_that_fall_silent_alone_are_not_closed_by_one_that_comes_later() -> None:
+    instrument = VENUE.markets[USDM].instrument("BTC")
+    meeting = Meeting(USDM, subscriptions_of(instrument, Interval.M1))
+    meeting.go_on(EPOCH_NS + 100 * NS_PER_S)
+    meeting.mute = "candle"
+    meeting.go_on(EPOCH_NS + 200 * NS_PER_S)
+    meeting.mute = ""
+    meeting.go_on(EPOCH_NS + 600 * NS_PER_S)
+    check_candles(WORLD.markets[USDM], "BTC", meeting.events)
 
 
 def check_candles(scene: Scene, symbol: str, events: Sequence[VenueEvent]) -> None:
