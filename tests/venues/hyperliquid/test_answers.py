@@ -39,6 +39,8 @@ def test_lists_of_instruments(fixture: Callable[[str], bytes]) -> None:
     perpetuals = read({"type": "meta"}, fixture("meta.json"))
     pairs = read({"type": "spotMeta"}, fixture("spot_meta.json"), SPOT)
     assert [i.venue_symbol for i in perpetuals if isinstance(i, Instrument)] == ["BTC", "kPEPE", "MATIC"]
+    everything = b"[%b]" % fixture("meta.json")
+    assert read({"type": "allPerpMetas"}, everything) == perpetuals
     assert [i.venue_symbol for i in pairs if isinstance(i, Instrument)] == ["PURR/USDC", "@107"]
 
 

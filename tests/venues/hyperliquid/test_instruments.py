@@ -76,6 +76,14 @@ def test_m19_a_dex_is_part_of_the_base_and_its_collateral_is_not_guessed() -> No
     assert made.symbol == "xyz:XYZ100"
 
 
+def test_the_lists_of_all_dexes_are_one() -> None:
+    first = b'{"universe":[{"name":"BTC","szDecimals":5}],"collateralToken":0}'
+    second = b'{"universe":[{"name":"xyz:BTC","szDecimals":4}],"collateralToken":0}'
+    made = parse_instruments(USDM, b"[%b,%b]" % (first, second))
+    assert made == [*parse_instruments(USDM, first), *parse_instruments(USDM, second)]
+    assert [i.symbol for i in made] == ["BTC/USDC:USDC", "xyz:BTC/USDC:USDC"]
+
+
 def test_the_list_of_pairs_finds_tokens_by_their_index(fixture: Callable[[str], bytes]) -> None:
     purr, hype = parse_instruments(SPOT, fixture("spot_meta.json"))
     assert (purr.venue_symbol, purr.symbol, purr.kind, purr.settle) == ("PURR/USDC", "PURR/USDC", Kind.SPOT, None)

@@ -70,7 +70,7 @@ def test_a_question_is_a_post_to_info() -> None:
         "endTime": START_MS + 10 * 60_000 + 1,  # one candle more than is wanted
     }
     request = MARKET.instruments_request()
-    assert (request.path, request.body, request.purpose) == ("/info", b'{"type":"meta"}', InstrumentPage(USDM))
+    assert (request.path, request.body, request.purpose) == ("/info", b'{"type":"allPerpMetas"}', InstrumentPage(USDM))
     assert VENUE.markets[VENUE.markets["spot"].market].instruments_request().body == b'{"type":"spotMeta"}'  # type: ignore[index]
 
 

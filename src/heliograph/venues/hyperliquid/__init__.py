@@ -43,7 +43,7 @@ _LIMITS: Final = Limits(
     connections_max=10,
     address_messages=Rate(2000, 60),
 )
-_LISTS: Final = {USDM: "meta", SPOT: "spotMeta"}
+_LISTS: Final = {USDM: "allPerpMetas", SPOT: "spotMeta"}
 
 
 def _instruments_request(market: MarketId) -> Request:

@@ -23,7 +23,7 @@ from heliograph.venues.hyperliquid.rest import to_candle, to_trade
 
 LEVELS_MAX: Final = 40
 
-_LISTS: Final = {USDM: "meta", SPOT: "spotMeta"}
+_LISTS: Final = {USDM: ("meta", "allPerpMetas"), SPOT: ("spotMeta",)}
 _SILENT: Final = frozenset(
     {
         "allMids", "metaAndAssetCtxs", "spotMetaAndAssetCtxs", "perpDexs", "fundingHistory", "predictedFundings",
@@ -63,7 +63,7 @@ def _read(market: MarketId, url: str, body: bytes, received_ns: int) -> list[Ven
         if "{" not in url:
             raise ValueError("an answer without its question")
         return []
-    if question.type == _LISTS[market]:
+    if question.type in _LISTS[market]:
         return [*parse_instruments(market, body)]
     if question.req is not None and question.type == "candleSnapshot":
         instrument = instrument_of_name(market, question.req.coin)

@@ -120,7 +120,9 @@ class RawTraits(msgspec.Struct):
 
 _decode_question = msgspec.json.Decoder(RawQuestion).decode
 _decode_traits = msgspec.json.Decoder(RawTraits).decode
-_LISTS: Final = {"meta": USDM, "metaAndAssetCtxs": USDM, "spotMeta": SPOT, "spotMetaAndAssetCtxs": SPOT}
+_LISTS: Final = {
+    "meta": USDM, "allPerpMetas": USDM, "metaAndAssetCtxs": USDM, "spotMeta": SPOT, "spotMetaAndAssetCtxs": SPOT
+}  # fmt: skip
 
 
 def question_of(asked: str) -> RawQuestion | None:

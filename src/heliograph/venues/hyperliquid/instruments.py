@@ -70,7 +70,7 @@ class RawSpotMeta(msgspec.Struct):
     universe: list[RawPair]
 
 
-_decode_meta = msgspec.json.Decoder(RawMeta).decode
+_decode_metas = msgspec.json.Decoder(RawMeta | Annotated[list[RawMeta], msgspec.Meta(min_length=1)]).decode
 _decode_spot_meta = msgspec.json.Decoder(RawSpotMeta).decode
 
 
@@ -101,20 +101,24 @@ def instrument_of_name(market: MarketId, name: str) -> Instrument:
 
 
 def parse_instruments(market: MarketId, body: bytes) -> list[Instrument]:
-    """Read the answer to `meta` or `spotMeta`.
+    """Read the answer to `allPerpMetas`, `meta` or `spotMeta`.
 
     Raises:
         DecodeError: the body is not such a list.
 
     """
     try:
-        return _pairs(_decode_spot_meta(body)) if market == SPOT else _perpetuals(_decode_meta(body))
+        return _pairs(_decode_spot_meta(body)) if market == SPOT else _perpetuals(_decode_metas(body))
     except FAULTS as e:
         raise DecodeError(f"not a list of hyperliquid {market} instruments: {e}") from e
 
 
-def _perpetuals(meta: RawMeta) -> list[Instrument]:
-    # Other dexes settle in tokens that only the spot list names; what is not known stays None.
+def _perpetuals(metas: RawMeta | list[RawMeta]) -> list[Instrument]:
+    return [made for meta in (metas if isinstance(metas, list) else [metas]) for made in _perpetuals_of(meta)]
+
+
+def _perpetuals_of(meta: RawMeta) -> list[Instrument]:
+    # Other dexes may settle in tokens that only the spot list names; what is not known stays None.
     settle = "USDC" if meta.collateral_token == _USDC_INDEX else None
     return [
         Instrument(

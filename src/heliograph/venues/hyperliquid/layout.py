@@ -30,7 +30,8 @@ def perpetuals(coins: int, listed_ns: int) -> list[Rules]:
     """
     listed = [(coin.name, coin.name, coin, _SIZES.get(coin.name, 1)) for coin, _ in map(coin_of, range(coins))]
     listed.append(("kPEPE", "kPEPE", Coin("kPEPE", Decimal("0.0123"), 60), 0))
-    listed.append(("xyz:XYZ100", "XYZ100", Coin("XYZ100", Decimal(25_000), 60), 4))
+    # Two exchanges may list the same coin, so that their names are part of what is traded.
+    listed.append(("xyz:XYZ100", "xyz:XYZ100", Coin("XYZ100", Decimal(25_000), 60), 4))
     return [_listed(symbol, base, "USDC", coin, sizes, listed_ns) for symbol, base, coin, sizes in listed]
 
 
