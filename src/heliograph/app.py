@@ -12,8 +12,7 @@ import msgspec
 import structlog
 
 from heliograph.bus.leases import Identity, Leases
-from heliograph.bus.publisher import Publisher
-from heliograph.bus.reader import Reader
+from heliograph.bus.opening import open_publisher, open_reader
 from heliograph.clock import Clock, SystemClock
 from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load
 from heliograph.connect import rest
@@ -242,7 +241,7 @@ async def open_streams(url: str, bus: BusSettings, *, leased: bool = False) -> A
         BusError: the server is away, or refuses us.
 
     """
-    async with Publisher(url, leased=leased) as publisher, Reader(url, {}) as reader:
+    async with open_publisher(url, leased=leased) as publisher, open_reader(url, {}) as reader:
         yield StreamSink(publisher, reader, stream_maxlen=bus.stream_maxlen, feed_maxlen=bus.feed_maxlen, leased=leased)
 
 

@@ -60,15 +60,15 @@ async def test_a_port_that_somebody_took_first_is_left_to_them(monkeypatch: pyte
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ports = iter([taken.getsockname()[1], embedded._free_port()])
-        monkeypatch.setattr(embedded, "_free_port", lambda: next(ports))
+        ports = iter([taken.getsockname()[1], embedded.free_port()])
+        monkeypatch.setattr(embedded, "free_port", lambda: next(ports))
         async with Server() as server, connect(server.url) as client:
             assert server.port != taken.getsockname()[1]
             assert await client.ping()
 
 
 async def test_a_given_port_that_is_taken_is_waited_for() -> None:
-    port = embedded._free_port()
+    port = embedded.free_port()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()

@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.bus import resp
 from heliograph.bus.connection import connect
-from heliograph.bus.embedded import Server, _free_port
+from heliograph.bus.embedded import Server, free_port
 from heliograph.bus.endpoint import parse_url
 from heliograph.bus.link import last_id, open_link, run_id
 from heliograph.bus.publisher import Publisher
@@ -125,7 +125,7 @@ async def test_tls_works_end_to_end_and_a_strangers_certificate_is_refused(tmp_p
     binary = server_binary("redis")  # The embedded Valkey is built without TLS.
     for name in ("ours", "theirs"):
         make_certificate(tmp_path / f"{name}.key", tmp_path / f"{name}.pem")
-    port = _free_port()
+    port = free_port()
     options = [("tls-port", str(port)), ("tls-auth-clients", "no"), ("tls-ca-cert-file", str(tmp_path / "ours.pem"))]
     options += [("tls-cert-file", str(tmp_path / "ours.pem")), ("tls-key-file", str(tmp_path / "ours.key"))]
     url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path}"

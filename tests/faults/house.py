@@ -16,7 +16,10 @@ import aiohttp
 import msgspec
 
 from heliograph.bus import keys
+from heliograph.bus.cluster_reader import ClusterReader
 from heliograph.bus.embedded import Server
+from heliograph.bus.embedded_cluster import Cluster, cluster
+from heliograph.bus.opening import open_reader
 from heliograph.bus.reader import Reader
 from heliograph.model.instrument import SPOT, Instrument, VenueId
 from heliograph.model.interval import Interval
@@ -60,15 +63,21 @@ class House:
 
     Args:
         rng: decides the moments.
+        nodes: whether the streams are on a cluster, of three primaries and a replica of each, instead of a server.
         switches: further settings of the feed.
 
     """
 
-    def __init__(self, rng: Random, **switches: str) -> None:
+    def __init__(self, rng: Random, *, nodes: bool = False, **switches: str) -> None:
         self.rng = rng
+        self.cluster: Cluster | None = None
+        self._nodes = nodes
         self.instruments = [Instrument(VenueId("binance"), SPOT, symbol) for symbol in SYMBOLS]
         self.server = Server()
         self.kills: Counter[str] = Counter()
+        self.gateway: Process | None = None
+        self.others: list[Process] = []
+        """Further feeds, which share the instruments with the first one."""
         self.gave_up = 0
         """How often a feed ended by itself, for whoever supervises it to start again."""
         self.base_ns = 0
@@ -85,7 +94,10 @@ class House:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-faults-")))
-            await stack.enter_async_context(self.server)
+            if self._nodes:
+                self.cluster = await stack.enter_async_context(cluster())
+            else:
+                await stack.enter_async_context(self.server)
             self.http = await stack.enter_async_context(aiohttp.ClientSession())
             port = free_port(self.rng)
             self.venue = f"http://127.0.0.1:{port}"
@@ -99,15 +111,10 @@ class House:
                 self._news.set,
             )
             stack.push_async_callback(self.simulator.close)
-            wanted = [f"binance:spot:{symbol}" for symbol in SYMBOLS]
-            self.feed = Process(
-                ("serve", "feed", *wanted, "--channel", "candles", "--channel", "trades", "--probe-port", "0",
-                 "--valkey", self.server.url, "--endpoint", self.venue),
-                folder / "feed.log",
-                IMPATIENT | self._switches,
-                self._news.set,
-            )  # fmt: skip
+            self._folder = folder
+            self.feed = self._make_feed("feed")
             stack.push_async_callback(self.feed.close)
+            stack.push_async_callback(self._close_others)
             await self._begin(stack)
             self._stack = stack.pop_all()
         return self
@@ -115,11 +122,56 @@ class House:
     async def __aexit__(self, *exception: object) -> None:
         await self._stack.aclose()
 
+    @property
+    def url(self) -> str:
+        """Where the streams are."""
+        return self.server.url if self.cluster is None else self.cluster.url
+
+    def _make_feed(self, name: str, *options: str) -> Process:
+        wanted = [f"binance:spot:{symbol}" for symbol in SYMBOLS]
+        return Process(
+            ("serve", "feed", *wanted, "--channel", "candles", "--channel", "trades", "--probe-port", "0",
+             "--valkey", self.url, "--endpoint", self.venue, *options),
+            self._folder / f"{name}.log",
+            IMPATIENT | self._switches,
+            self._news.set,
+        )  # fmt: skip
+
+    async def join(self, *options: str) -> Process:
+        """Start one feed more, beside those that run."""
+        feed = self._make_feed(f"feed{len(self.others) + 2}", *options)
+        self.others.append(feed)
+        await feed.start()
+        await feed.up()
+        return feed
+
+    async def open_gateway(self) -> dict[str, object]:
+        """Start a gateway, and return what it says of itself."""
+        gateway = self.gateway = Process(
+            ("serve", "gateway", "--port", "0", "--probe-port", "0", "--valkey", self.url, "--endpoint", self.venue),
+            self._folder / "gateway.log",
+            IMPATIENT,
+            self._news.set,
+        )
+        self._stack.push_async_callback(gateway.close)
+        await gateway.start()
+        return await gateway.up()
+
+    async def stop_feeds(self) -> None:
+        """End every feed in order."""
+        for feed in (self.feed, *self.others):
+            if feed.running:
+                assert await feed.stop() == 0, feed.log()[-2000:]
+
+    async def _close_others(self) -> None:
+        for feed in self.others:
+            await feed.close()
+
     async def _begin(self, stack: AsyncExitStack) -> None:
         """Start all of them, and wait until every stream has something on it, from where a feed can go on."""
         await self._start_simulator()
         reader = await stack.enter_async_context(
-            Reader(self.server.url, dict.fromkeys(self._keys(), "0"), backoff_max_s=0.1)
+            open_reader(self.url, dict.fromkeys(self._keys(), "0"), backoff_max_s=0.1)
         )
         self._following = asyncio.create_task(self._follow(reader))
         stack.push_async_callback(_cancelled, self._following)
@@ -135,7 +187,7 @@ class House:
         candles = [keys.candles(instrument, Interval.M1) for instrument in self.instruments]
         return candles + [keys.of_kind(instrument, Trade) for instrument in self.instruments]
 
-    async def _follow(self, reader: Reader) -> None:
+    async def _follow(self, reader: Reader | ClusterReader) -> None:
         """Follow every stream, over all kills of the server."""
         instrument_of = {keys.candles(i, Interval.M1): i for i in self.instruments}
         async for batch in reader.batches():

@@ -1,12 +1,17 @@
 """What stands on the streams in the end, held against the simulator's own ledger."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
+from random import Random
 from typing import Final, Self
 
 import msgspec
 
 from heliograph.bus import keys
+from heliograph.bus.cluster_reader import ClusterReader
+from heliograph.bus.opening import open_reader
 from heliograph.bus.reader import Entry, Reader
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
@@ -89,8 +94,8 @@ async def judge(house: House, record: Record) -> None:
         if trades := await _trades(house, instrument, house.base_ns, until_ns):
             ends[keys.of_kind(instrument, Trade)] = trades[-1].id
     await house.until_traded(ends)
-    assert await house.feed.stop() == 0, house.feed.log()[-2000:]
-    async with Reader(house.server.url, {}) as reader:
+    await house.stop_feeds()
+    async with open_reader(house.url, {}) as reader:
         for instrument in house.instruments:
             await _judge_candles(record, house, reader, instrument, until_ns)
             await _judge_trades(record, house, reader, instrument, until_ns)
@@ -99,7 +104,9 @@ async def judge(house: House, record: Record) -> None:
             record.entries += len(gaps)
 
 
-async def _judge_candles(record: Record, house: House, reader: Reader, instrument: Instrument, until_ns: int) -> None:
+async def _judge_candles(
+    record: Record, house: House, reader: Reader | ClusterReader, instrument: Instrument, until_ns: int
+) -> None:
     entries = await reader.entries(keys.candles(instrument, Interval.M1))
     told = [decode_candle(entry.data, instrument, 0) for entry in entries]
     closed = [candle for candle in told if candle.closed]
@@ -116,7 +123,9 @@ async def _judge_candles(record: Record, house: House, reader: Reader, instrumen
     record.candle_verdict += Verdict(wrong=wrong)
 
 
-async def _judge_trades(record: Record, house: House, reader: Reader, instrument: Instrument, until_ns: int) -> None:
+async def _judge_trades(
+    record: Record, house: House, reader: Reader | ClusterReader, instrument: Instrument, until_ns: int
+) -> None:
     entries = await reader.entries(keys.of_kind(instrument, Trade))
     told = [decode_trade(entry.data, instrument, 0) for entry in entries]
     first_ns = told[0].event_ns
@@ -147,3 +156,20 @@ def _misread(house: House, entries: Sequence[Entry]) -> bool:
 async def _trades(house: House, instrument: Instrument, from_ns: int, until_ns: int) -> list[Aggregate]:
     answer = await house.ledger(symbol=instrument.venue_symbol, kind="trades", from_ns=from_ns, to_ns=until_ns)
     return msgspec.json.decode(answer, type=_Trades).trades
+
+
+@asynccontextmanager
+async def standing(
+    rng: Random, say: Callable[[str], None], *, nodes: bool = False, **switches: str
+) -> AsyncIterator[tuple[House, Record]]:
+    """Run a house; when the body has done its worst, judge the record, which is filled in then."""
+    began_s = time.monotonic()
+    async with House(rng, nodes=nodes, **switches) as house:
+        record = Record()
+        yield house, record
+        await house.recovered()
+        await judge(house, record)
+        say(f"kills {dict(house.kills)}, gave up {house.gave_up}, {time.monotonic() - began_s:.0f} s")
+        say(f"{record}")
+        for process in (house.feed, *house.others, house.simulator):
+            assert "Traceback" not in process.log(), process.log()

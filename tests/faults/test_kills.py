@@ -7,56 +7,18 @@ the machine's scheduler makes of it is its own. `HELIOGRAPH_FAULTS=full` kills f
 import asyncio
 import os
 import random
-import secrets
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.faults.house import BAR_S, House
-from tests.faults.record import Record, judge
+from tests.faults.conftest import Say
+from tests.faults.house import BAR_S
+from tests.faults.record import Record, standing
 
 TIMES = 5 if os.environ.get("HELIOGRAPH_FAULTS") == "full" else 1
 KILLS_EACH = 20 * TIMES
 HOUSES = 2
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300 * TIMES)]
-
-Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Print a line even where pytest keeps what tests print."""
-
-    def line(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end="", flush=True)
-
-    return line
-
-
-@pytest.fixture
-def rng(say: Say) -> random.Random:
-    seed = int(os.environ.get("HELIOGRAPH_FAULTS_SEED") or secrets.randbelow(1 << 31))
-    say(f"HELIOGRAPH_FAULTS_SEED={seed}")
-    return random.Random(seed)
-
-
-@asynccontextmanager
-async def standing(rng: random.Random, say: Say, **switches: str) -> AsyncIterator[tuple[House, Record]]:
-    """Run a house; when the body has done its worst, judge the record, which is filled in then."""
-    began_s = time.monotonic()
-    async with House(rng, **switches) as house:
-        record = Record()
-        yield house, record
-        await house.recovered()
-        await judge(house, record)
-        say(f"kills {dict(house.kills)}, gave up {house.gave_up}, {time.monotonic() - began_s:.0f} s")
-        say(f"{record}")
-        for process in (house.feed, house.simulator):
-            assert "Traceback" not in process.log(), process.log()
 
 
 async def test_after_every_kill_each_event_is_on_its_stream_once(rng: random.Random, say: Say) -> None:

@@ -116,7 +116,7 @@ class Server:
         self._port = port
         self._appendfsync = appendfsync
         self._replica_of = replica_of
-        self._options = tuple(options)
+        self.options = tuple(options)
         self._ready_timeout_s = ready_timeout_s
         self._directory: Path | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -173,7 +173,7 @@ class Server:
         try:
             self._open_watcher()
             while True:
-                self._port = _free_port() if chosen is None else chosen
+                self._port = free_port() if chosen is None else chosen
                 if self._launch(binary, deadline_s):
                     return
                 time.sleep(PROBE_S)
@@ -263,7 +263,7 @@ class Server:
             # Measured: a replica restarted with an append-only file is wiped, one restarted from its snapshot is not.
             settings += [("appendonly", "no"), ("save", "3600 1 300 100 60 10000"), ("replica-priority", "0")]
             settings += [("replicaof", f"127.0.0.1 {self._replica_of}"), ("replica-read-only", "no")]
-        settings += self._options
+        settings += self.options
         return [str(binary), *(text for name, value in settings for text in (f"--{name}", value))]
 
     def _launch(self, binary: Path, deadline_s: float) -> bool:
@@ -346,7 +346,13 @@ async def primary_and_replica(
         yield primary, replica
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that an embedded server may listen on, and that nobody listens on now.
+
+    Raises:
+        BusError: none was found.
+
+    """
     for _ in range(PORT_ATTEMPTS):
         port = random.choice(PORTS)
         with socket.socket() as probe:

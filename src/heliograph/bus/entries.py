@@ -211,6 +211,11 @@ def weigh(halves: Sequence[Half]) -> tuple[int, int]:
     return len(sizes), sum(sizes.values())
 
 
+def is_too_small(refusal: str) -> bool:
+    """Tell whether XADD was refused because the id is not above the stream's last one."""
+    return _TOO_SMALL in refusal
+
+
 def refusals(batch: Batch, replies: Sequence[object]) -> tuple[list[Half], list[tuple[Half, str]]]:
     """Return what the server refused of a transaction that it carried out.
 
@@ -226,7 +231,7 @@ def refusals(batch: Batch, replies: Sequence[object]) -> tuple[list[Half], list[
     others: list[tuple[Half, str]] = []
     for half, reply in zip(batch.commands(), replies, strict=False):
         if isinstance(reply, Exception):
-            if _TOO_SMALL in str(reply):
+            if is_too_small(str(reply)):
                 too_small.append(half)
             else:
                 others.append((half, str(reply)))

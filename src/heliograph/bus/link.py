@@ -7,7 +7,7 @@ replies only the last one is looked at, unless the server refused something.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Final, cast
 
@@ -141,6 +141,35 @@ class Link(asyncio.Protocol):
         assert self._transport is not None
         self._expected.append(_Expected(replies, done))
         self._transport.write(payload)
+
+    async def exchange_all(
+        self, payload: bytes, expected: Sequence[tuple[int, Callable[[Reply, str | None], None]]]
+    ) -> None:
+        """Write requests of several askers at once, and wait until all are answered.
+
+        Args:
+            payload: whole requests.
+            expected: for each asker how many replies its requests cause, and what to call, as `send` does.
+
+        Raises:
+            BusError: the connection ended first.
+
+        """
+        if self.lost is not None:
+            raise BusError(self.lost)
+        *firsts, (replies, done) = expected
+        answered = asyncio.get_running_loop().create_future()
+
+        def last(reply: Reply, error: str | None) -> None:
+            done(reply, error)
+            if not answered.done():
+                answered.set_result(None)
+
+        self._expected.extend(_Expected(*first) for first in firsts)
+        self.send(payload, replies, last)
+        await asyncio.wait({answered, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
+            raise BusError(f"{self._endpoint}: the connection ended before every reply")
 
     async def request(self, *arguments: bytes | str | int) -> Reply:
         """Send one request and return its reply.

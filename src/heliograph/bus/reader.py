@@ -15,6 +15,7 @@ from heliograph.bus import resp
 from heliograph.bus.endpoint import Endpoint, parse_url
 from heliograph.bus.ids import EntryId, format_id, parse_id
 from heliograph.bus.link import Link, Reply, last_id, open_link, pause_s
+from heliograph.bus.routes import Routes
 from heliograph.errors import BusError, ConfigError
 
 CHECKED_STREAMS_MAX: Final = 16
@@ -67,6 +68,7 @@ class Reader:
         reply_timeout_s: how long beyond `block_s` a reply may take before we connect anew, in seconds.
         backoff_max_s: the longest pause between two attempts, in seconds.
         name: how the connection is called in the server's CLIENT LIST.
+        routes: where a cluster has the stream, which is the only one then; None: at `url`.
 
     """
 
@@ -83,7 +85,9 @@ class Reader:
         reply_timeout_s: float = 10.0,
         backoff_max_s: float = 2.0,
         name: str = "heliograph-reader",
+        routes: Routes | None = None,
     ) -> None:
+        self._routes = routes
         self._endpoint = parse_url(url, username=username, password=password) if isinstance(url, str) else url
         self._positions = dict(positions)
         self._count_max = count_max
@@ -161,6 +165,10 @@ class Reader:
                 self.last_error = str(e)
                 if e.code in _FATAL_CODES:
                     raise
+                if self._routes is not None:
+                    self._routes.forget()
+                    if self._link is not None:
+                        self._link.abort("the stream may be elsewhere")
                 attempt += 1
                 await asyncio.sleep(pause_s(attempt, self._backoff_max_s))
                 continue
@@ -175,7 +183,7 @@ class Reader:
 
         """
         reply = await self._ask("XREVRANGE", key, "+", "-", "COUNT", count)
-        return [_entry(key, item) for item in reversed(reply)]
+        return [to_entry(key, item) for item in reversed(reply)]
 
     async def entries(self, key: str, start: str = "-", end: str = "+", count: int | None = None) -> list[Entry]:
         """Return a stream's entries from `start` to `end`, both included, oldest first, `count` of them at most.
@@ -185,7 +193,7 @@ class Reader:
 
         """
         limit: tuple[str | int, ...] = () if count is None else ("COUNT", count)
-        return [_entry(key, item) for item in await self._ask("XRANGE", key, start, end, *limit)]
+        return [to_entry(key, item) for item in await self._ask("XRANGE", key, start, end, *limit)]
 
     async def _read(self, link: Link) -> list[Entry]:
         """Read what follows; empty when there is nothing after waiting for `block_s`."""
@@ -222,7 +230,7 @@ class Reader:
         for name, items in reply or ():
             key = name.decode()
             start = len(batch)
-            batch += [_entry(key, item) for item in items]
+            batch += [to_entry(key, item) for item in items]
             if key in overtaken:
                 self.gaps += 1
                 batch[start] = msgspec.structs.replace(batch[start], after_gap=True)
@@ -249,9 +257,13 @@ class Reader:
             raise
 
     async def _open(self) -> Link:
+        if self._routes is not None:
+            (key,) = self._positions
+            self._endpoint = await self._routes.endpoint_of(key)
         return await open_link(self._endpoint, name=self._name, timeout_s=self._connect_timeout_s)
 
 
-def _entry(key: str, item: Reply) -> Entry:
+def to_entry(key: str, item: Reply) -> Entry:
+    """Return an entry of a reply about a stream."""
     entry_id, fields = item
     return Entry(key, entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))

@@ -7,7 +7,7 @@ no longer has a slot, or is gone.
 import asyncio
 import binascii
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Self
 
 import msgspec
@@ -61,10 +61,14 @@ class Routes:
         endpoint: the server, or any node of a cluster; which of both it is, it says itself.
         name: how the connections are called in the server's CLIENT LIST.
         timeout_s: how long a connect or a reply may take, in seconds.
+        ended: called once a connection is gone.
 
     """
 
-    def __init__(self, endpoint: Endpoint, *, name: str, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, name: str, timeout_s: float = 5.0, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        self._ended = ended
         self._endpoint = endpoint
         self._name = name
         self._timeout_s = timeout_s
@@ -85,6 +89,11 @@ class Routes:
     async def __aexit__(self, *_: object) -> None:
         self._close()
 
+    @property
+    def lost(self) -> str | None:
+        """Why a connection is gone; None while all are there that were needed so far."""
+        return next((link.lost for link in self._links.values() if link.lost is not None), None)
+
     async def request(self, key: str, *arguments: bytes | str | int) -> Reply:
         """Send one request about a key to the node that holds it, and return the reply.
 
@@ -102,7 +111,7 @@ class Routes:
 
         """
         for attempt in range(ATTEMPTS_MAX):
-            link = await self._link(key)
+            link = await self.link(key)
             try:
                 async with asyncio.timeout(self._timeout_s):
                     return await link.exchange(payload, replies)
@@ -137,6 +146,23 @@ class Routes:
             self.forget()
             raise BusError(f"{self._endpoint}: no node of the cluster has the slot of {key}", "CLUSTERDOWN")
         return primary
+
+    async def link(self, key: str) -> Link:
+        """Return the connection to the node that holds a key.
+
+        Raises:
+            BusError: no node answers, or none has the key's slot.
+
+        """
+        try:
+            return await self._open(await self.endpoint_of(key))
+        except BusError:
+            self.forget()
+            raise
+
+    def place(self, key: str) -> Endpoint | None:
+        """Return the node that holds a key, as far as it is known without asking."""
+        return self._primaries.get(slot_of(key) if self.clustered else 0)
 
     def forget(self) -> None:
         """Ask for the slots' places again before the next request: they have changed."""
@@ -189,18 +215,11 @@ class Routes:
         assert failure is not None
         raise failure
 
-    async def _link(self, key: str) -> Link:
-        try:
-            return await self._open(await self.endpoint_of(key))
-        except BusError:
-            self.forget()
-            raise
-
     async def _open(self, endpoint: Endpoint) -> Link:
         async with self._opening:
             link = self._links.get(endpoint)
             if link is None or link.lost is not None:
-                link = await open_link(endpoint, name=self._name, timeout_s=self._timeout_s)
+                link = await open_link(endpoint, name=self._name, timeout_s=self._timeout_s, ended=self._ended)
                 self._links[endpoint] = link
             return link
 

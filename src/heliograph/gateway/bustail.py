@@ -4,14 +4,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from heliograph.bus import keys
 from heliograph.bus.endpoint import Endpoint, parse_url
-from heliograph.bus.link import Link, open_link
-from heliograph.bus.reader import Entry, Reader
+from heliograph.bus.opening import open_reader
+from heliograph.bus.reader import Entry
+from heliograph.bus.routes import Routes
 from heliograph.clock import NS_PER_MS, NS_PER_S, Clock
 from heliograph.connect.backoff import Backoff
 from heliograph.connect.limits import loop_clock_ns
@@ -155,7 +156,7 @@ class BusTail:
         backoff = _patience()
         while True:
             try:
-                async with Reader(self._endpoint, positions, name=f"heliograph-{self._gateway}") as reader:
+                async with open_reader(self._endpoint, positions, name=f"heliograph-{self._gateway}") as reader:
                     backoff.succeeded(loop_clock_ns())
                     self._tailed.add(key)
                     self._changed.set()
@@ -189,9 +190,9 @@ class BusTail:
         backoff = _patience()
         while True:
             try:
-                async with self._linked("catch-up") as link:
+                async with self._linked("catch-up") as routes:
                     for subscription in wanted:
-                        await self._look_up(link, subscription, upstream)
+                        await self._look_up(routes, subscription, upstream)
             except BusError as e:
                 await _wait(backoff, e, market=":".join(key))
             else:
@@ -243,18 +244,18 @@ class BusTail:
         backoff = _patience()
         while True:
             try:
-                async with self._linked("demand") as link:
+                async with self._linked("demand") as routes:
                     backoff.succeeded(loop_clock_ns())
                     self._reached(connected=True)
                     self._told = False
-                    while link.lost is None:
+                    while routes.lost is None:
                         self._changed.clear()
                         if not self._told:
                             self._told = True
-                            await self._demand(link)
-                        await self._look_up_fresh(link, upstream)
+                            await self._demand(routes)
+                        await self._look_up_fresh(routes, upstream)
                         await self._change_or_renewal()
-                    raise BusError(link.lost)
+                    raise BusError(routes.lost)
             except BusError as e:
                 self._reached(connected=False)
                 if e.code in _FATAL_CODES:
@@ -262,21 +263,11 @@ class BusTail:
                 await _wait(backoff, e)
 
     @asynccontextmanager
-    async def _linked(self, purpose: str) -> AsyncIterator[Link]:
+    async def _linked(self, purpose: str) -> AsyncIterator[Routes]:
         name = f"heliograph-{self._gateway}-{purpose}"
         # Not the client library: it was measured to lose one cancellation in twenty-five, and then never ends.
-        link = await open_link(self._endpoint, name=name, timeout_s=REPLY_S_MAX, ended=self._changed.set)
-        try:
-            yield link
-        finally:
-            link.abort("closed by us")
-
-    async def _request(self, link: Link, *arguments: bytes | str | int) -> Any:
-        try:
-            async with asyncio.timeout(REPLY_S_MAX):
-                return await link.request(*arguments)
-        except TimeoutError:
-            raise BusError(f"{self._endpoint}: no reply for {REPLY_S_MAX:g} s") from None
+        async with Routes(self._endpoint, name=name, timeout_s=REPLY_S_MAX, ended=self._changed.set) as routes:
+            yield routes
 
     def _reached(self, *, connected: bool) -> None:
         self._connected = connected
@@ -291,7 +282,7 @@ class BusTail:
         except TimeoutError:
             self._told = False
 
-    async def _demand(self, link: Link) -> None:
+    async def _demand(self, routes: Routes) -> None:
         parts: dict[DemandKey, list[str]] = {key: [] for key in self._given_up}
         self._given_up = set()
         for subscription in self._wanted.values():
@@ -304,15 +295,17 @@ class BusTail:
                 some = tuple(symbols[start : start + demand.SYMBOLS_MAX])
                 entry = Demand(self._gateway, venue, market, some, Channel.CANDLES, interval, until_ms, part)
                 data = demand.encode(entry)
-                await self._request(link, "XADD", keys.FEED_DEMAND, "MAXLEN", "~", DEMAND_MAXLEN, "*", "data", data)
+                await routes.request(
+                    keys.FEED_DEMAND, "XADD", keys.FEED_DEMAND, "MAXLEN", "~", DEMAND_MAXLEN, "*", "data", data
+                )
 
-    async def _look_up_fresh(self, link: Link, upstream: Upstream) -> None:
+    async def _look_up_fresh(self, routes: Routes, upstream: Upstream) -> None:
         fresh, self._fresh = self._fresh, []
         while fresh:
             subscription = fresh[-1]
             if (subscription.instrument.venue, subscription.instrument.market) in self._tailed:
                 try:
-                    await self._look_up(link, subscription, upstream)
+                    await self._look_up(routes, subscription, upstream)
                 except BusError:
                     self._fresh += fresh
                     raise
@@ -321,14 +314,14 @@ class BusTail:
                 self._fresh.append(subscription)
             fresh.pop()
 
-    async def _look_up(self, link: Link, subscription: Subscription, upstream: Upstream) -> None:
+    async def _look_up(self, routes: Routes, subscription: Subscription, upstream: Upstream) -> None:
         """Pass on what a stream holds: its last value, or all since the last closed candle that was passed on."""
         instrument, interval = subscription.instrument, subscription.interval
         assert interval is not None
         name = keys.candles(instrument, interval)
         last_ns = self._closed.get(key_of(subscription))
         count = 1 if last_ns is None else CATCH_UP_MAX
-        rows = await self._request(link, "XREVRANGE", name, "+", "-", "COUNT", count)
+        rows = await routes.request(name, "XREVRANGE", name, "+", "-", "COUNT", count)
         if self._wanted.get(name) is not subscription:
             return
         metrics = self._markets[instrument.venue, instrument.market]

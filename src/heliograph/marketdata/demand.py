@@ -8,7 +8,7 @@ import structlog
 
 from heliograph.bus import keys
 from heliograph.bus.endpoint import Endpoint
-from heliograph.bus.reader import Reader
+from heliograph.bus.opening import open_reader
 from heliograph.clock import NS_PER_MS, Clock
 from heliograph.errors import ConfigError, DecodeError
 from heliograph.model import demand
@@ -109,7 +109,7 @@ class DemandTail:
         """
         now_ms = self._clock.now_ns() // NS_PER_MS
         position = {keys.FEED_DEMAND: f"{now_ms - int(LEASE_S_MAX * 1000)}-0"}
-        async with Reader(self._url, position, name="heliograph-demand") as reader, asyncio.TaskGroup() as tasks:
+        async with open_reader(self._url, position, name="heliograph-demand") as reader, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._look())
             async for batch in reader.batches():
                 for entry in batch:

@@ -9,9 +9,11 @@ import msgspec
 import structlog
 
 from heliograph.bus import keys
+from heliograph.bus.cluster_reader import ClusterReader
 from heliograph.bus.entries import Stream
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Entry, Reader
+from heliograph.bus.scatter import Scatter
 from heliograph.clock import from_iso
 from heliograph.errors import BusError
 from heliograph.model.book import BookDelta, BookSnapshot
@@ -52,8 +54,8 @@ class StreamSink:
 
     def __init__(
         self,
-        publisher: Publisher,
-        reader: Reader,
+        publisher: Publisher | Scatter,
+        reader: Reader | ClusterReader,
         *,
         stream_maxlen: int,
         feed_maxlen: int,
