@@ -84,9 +84,28 @@ def test_t15_a_spot_trade_has_a_time_with_a_fraction(fixture: Callable[[str], by
     raw = decode_event(fixture("trade_spot.json"))
     assert isinstance(raw, RawSpotTrade)
     assert of(SPOT_BTC, units=Units.SPOT).spot_trade(raw.result, 5) == Trade(
-        SPOT_BTC, "220643714", None, D("83790.9"), D("0.002984"), Side.SELL, TradeCause.MARKET,
+        SPOT_BTC, "220643714", 220643714, D("83790.9"), D("0.002984"), Side.SELL, TradeCause.MARKET,
         1_790_349_961_119_653_000, 5,
     )  # fmt: skip
+
+
+def test_trades_are_numbered_until_one_stands_for_several() -> None:
+    def told(number: str, spans: str) -> int | None:
+        text = (
+            '{"channel":"spot.trades","event":"update","result":{"id":1,"create_time_ms":"1790349961119.653000",'
+            f'"side":"sell","currency_pair":"BTC_USDT","amount":"1","price":"2"{number}{spans}}}}}'
+        )
+        raw = decode_event(text.encode())
+        assert isinstance(raw, RawSpotTrade)
+        return payloads.spot_trade(raw.result, 5).sequence
+
+    payloads = of(SPOT_BTC, units=Units.SPOT)
+    assert told(',"id_market":7', ',"range":"7-7"') == 7
+    assert told(',"id_market":8', "") == 8
+    assert told("", "") is None
+    assert told(',"id_market":11', ',"range":"9-11"') is None
+    # What is missing before it was part of that one trade, and would be told twice.
+    assert told(',"id_market":12', ',"range":"12-12"') is None
 
 
 def test_the_sign_of_a_futures_trade_is_its_side(fixture: Callable[[str], bytes]) -> None:

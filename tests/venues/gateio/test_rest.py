@@ -10,21 +10,25 @@ from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_S
 from heliograph.errors import ConfigError
-from heliograph.model.instrument import Instrument
+from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.interval import Interval
-from heliograph.model.market import Candle
+from heliograph.model.market import Candle, Side, Trade
+from heliograph.venues import contract as venues
 from heliograph.venues.candle_pages import LATE_NS, SETTLED_NS, page_end
-from heliograph.venues.contract import BookPage, CandlePage, Connection, Request, VenueError
+from heliograph.venues.contract import BookPage, CandlePage, Connection, Effect, Fetch, Request, TradePage, VenueError
 from heliograph.venues.faults import FAULTS
 from heliograph.venues.gateio import VENUE
 from heliograph.venues.gateio.market import Feed
 from heliograph.venues.gateio.rest import (
+    TRADES_PER_PAGE_MAX,
     Rest,
     book_request,
     candle_request,
     parse_error,
     read_book,
     read_candles,
+    trade_request,
 )
 
 MINUTE_NS = 60 * NS_PER_S
@@ -252,3 +256,56 @@ def test_a_page_always_reaches_beyond_its_beginning(interval: Interval, days: in
     from_ns = interval.open_of(days * 86_400 * NS_PER_S)
     end_ns = page_end(CandlePage(instrument("spot"), interval, from_ns, None), max(rows_max, 3))
     assert end_ns > from_ns
+
+
+def fetched(feed: venues.Feed, request: Request, body: str) -> tuple[list[VenueEvent], list[Effect]]:
+    events: list[VenueEvent] = []
+    effects: list[Effect] = []
+    feed.fetched(request, body.encode(), 9, events, effects)
+    return events, effects
+
+
+def past(number: int, **more: object) -> dict[str, object]:
+    return {
+        "id": str(number), "create_time": "1790349961", "create_time_ms": "1790349961119.653000", "side": "buy",
+        "currency_pair": "BTC_USDT", "amount": "0.5", "price": "83790.9", "sequence_id": str(number),
+    } | more  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "limits"), [(1, [1]), (1000, [1000]), (1001, [1000, 1]), (2500, [1000, 1000, 500])])
+def test_trades_of_spot_are_asked_for_by_number_page_by_page_and_told_in_order(count: int, limits: list[int]) -> None:
+    market = VENUE.markets[MarketId("spot")]
+    assert market.trade_request is not None
+    feed = market.feed(Connection("", ()))
+    request = market.trade_request(TradePage(instrument("spot"), 5, 4 + count))
+    asked: list[int] = []
+    events: list[object] = []
+    while True:
+        query = dict(request.query)
+        assert (request.path, query["currency_pair"], query["reverse"]) == ("/api/v4/spot/trades", "BTC_USDT", "true")
+        limit, before = int(query["limit"]), int(query["last_id"])
+        asked.append(limit)
+        body = json.dumps([past(number) for number in range(before - 1, before - 1 - limit, -1)])
+        told, effects = fetched(feed, request, body)
+        events += told
+        if not effects:
+            break
+        (fetch,) = effects
+        assert isinstance(fetch, Fetch)
+        request = fetch.request
+    assert asked == limits
+    assert max(asked) <= TRADES_PER_PAGE_MAX
+    trades = [event for event in events if isinstance(event, Trade)]
+    assert [trade.sequence for trade in trades] == list(range(5, 5 + count))
+    assert (trades[0].trade_id, trades[0].quantity, trades[0].side) == ("5", Decimal("0.5"), Side.BUY)
+
+
+def test_an_answer_without_the_trades_that_were_asked_for_ends_the_asking() -> None:
+    feed = VENUE.markets[MarketId("spot")].feed(Connection("", ()))
+    request = trade_request(rest("spot"), TradePage(instrument("spot"), 5, 5000))
+    for rows in ([], [past(2)], [past(7, sequence_id="")]):
+        assert fetched(feed, request, json.dumps(rows)) == ([], [])
+
+
+def test_trades_of_contracts_are_not_asked_for() -> None:
+    assert [VENUE.markets[MarketId(name)].trade_request for name in ("usdm", "coinm")] == [None, None]

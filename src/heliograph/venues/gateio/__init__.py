@@ -29,7 +29,7 @@ from heliograph.venues.gateio.bars import FUTURES_INTERVALS, SPOT_INTERVALS, Uni
 from heliograph.venues.gateio.control import market_of
 from heliograph.venues.gateio.instruments import COINM, GATEIO, USDM, instrument_of_symbol, parse_instruments
 from heliograph.venues.gateio.market import Feed, Rules
-from heliograph.venues.gateio.rest import Rest, candle_request, parse_error
+from heliograph.venues.gateio.rest import Rest, candle_request, parse_error, trade_request
 from heliograph.venues.gateio.streams import STREAMS_PER_CONNECTION_MAX, Wire, plan
 
 _ADDRESS: Final = "address"
@@ -66,7 +66,7 @@ def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: 
         aliases=aliases,
         socket_url=socket_url,
         rest_url="https://api.gateio.ws",
-        limits=_limits(rules.rest.prefix, "candlesticks", "order_book", list_name),
+        limits=_limits(rules.rest.prefix, "candlesticks", "order_book", "trades", list_name),
         intervals=tuple(sorted(rules.intervals.values(), key=list(Interval).index)),
         channels=(Channel.CANDLES, Channel.TICKER, Channel.TRADES, Channel.BOOK),
         instrument=rules.instrument,
@@ -75,7 +75,8 @@ def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: 
         plan=partial(plan, rules.wire, STREAMS_PER_CONNECTION_MAX),
         feed=partial(Feed, rules),
         candle_request=partial(candle_request, rules.rest),
-        trade_request=None,  # Gate pages past trades by time, not by a range of numbers.
+        # Only trades of spot are said to be numbered without holes.
+        trade_request=partial(trade_request, rules.rest) if rules.rest.market == SPOT else None,
         parse_error=parse_error,
         read_answer=partial(read_answer, rules),
         # Else sizes are cut to whole contracts. https://www.gate.com/announcements/article/48788

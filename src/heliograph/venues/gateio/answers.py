@@ -1,16 +1,17 @@
 """Recorded answers of Gate's REST interface, read by the URL that they answer.
 
 Sources: as in `rest`, and "Retrieve market trades" and "Futures market transaction records" of
-https://www.gate.com/docs/developers/apiv4/en/ . A feed asks for candles and books only; recordings have more.
+https://www.gate.com/docs/developers/apiv4/en/ . A feed asks for candles, books and spot's trades; recordings have
+more.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.clock import NS_PER_S
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.market import Candle, Side, Source, Trade, TradeCause
@@ -18,24 +19,13 @@ from heliograph.model.numbers import amount, parse
 from heliograph.venues.answering import asked_of, is_a, reading
 from heliograph.venues.candle_pages import newest_open
 from heliograph.venues.fields import Id
-from heliograph.venues.gateio.frames import decode_book
+from heliograph.venues.gateio.frames import decode_book, decode_past_trades
 from heliograph.venues.gateio.instruments import parse_instruments
 from heliograph.venues.gateio.market import Rules
-from heliograph.venues.gateio.rest import RawRefusal, read_rows, to_candle, to_snapshot
+from heliograph.venues.gateio.rest import RawRefusal, read_rows, to_candle, to_past_trade, to_snapshot
 from heliograph.venues.gateio.times import instant_ns
 
 _SILENT: Final = frozenset({"accounts", "my_trades", "orders", "positions", "open_orders", "fee", "account_book"})
-
-
-class RawSpotPast(msgspec.Struct):
-    """An element of a trades answer of spot. The time is milliseconds with a fraction."""
-
-    id: str
-    create_time_ms: Decimal
-    currency_pair: str
-    side: Literal["buy", "sell"]
-    amount: str
-    price: str
 
 
 class RawFuturesPast(msgspec.Struct):
@@ -53,7 +43,6 @@ class RawFuturesPast(msgspec.Struct):
 
 
 _decode_refusal: Final = msgspec.json.Decoder(RawRefusal).decode
-_decode_spot: Final = msgspec.json.Decoder(list[RawSpotPast]).decode
 _decode_futures: Final = msgspec.json.Decoder(list[RawFuturesPast]).decode
 
 
@@ -105,23 +94,10 @@ def _candles(
 
 def _trades(rules: Rules, body: bytes, received_ns: int) -> list[Trade]:
     if rules.market == SPOT:
-        return [_spot_trade(rules, raw, received_ns) for raw in _decode_spot(body)]
+        return [
+            to_past_trade(raw, rules.instrument(raw.currency_pair), received_ns) for raw in decode_past_trades(body)
+        ]
     return [_futures_trade(rules, raw, received_ns) for raw in _decode_futures(body) if raw.size]
-
-
-def _spot_trade(rules: Rules, raw: RawSpotPast, received_ns: int) -> Trade:
-    return Trade(
-        rules.instrument(raw.currency_pair),
-        raw.id,
-        None,
-        amount(parse(raw.price)),
-        amount(parse(raw.amount)),
-        Side.BUY if raw.side == "buy" else Side.SELL,
-        TradeCause.MARKET,
-        instant_ns(raw.create_time_ms, NS_PER_MS),
-        received_ns,
-        Source.REST,
-    )
 
 
 def _futures_trade(rules: Rules, raw: RawFuturesPast, received_ns: int) -> Trade:

@@ -48,7 +48,11 @@ class RawFuturesBar(msgspec.Struct, gc=False):
 
 
 class RawSpotFill(msgspec.Struct, gc=False):
-    """A spot trade. The time is milliseconds with a fraction, as text."""
+    """A spot trade. The time is milliseconds with a fraction, as text.
+
+    `id_market` counts the trades of the pair, and `range` says from which to which of these numbers the frame speaks:
+    of one, in all that was seen. Frames before 2025 have neither.
+    """
 
     id: Id
     create_time_ms: Decimal
@@ -56,6 +60,8 @@ class RawSpotFill(msgspec.Struct, gc=False):
     currency_pair: str
     amount: Decimal
     price: str
+    id_market: Id | None = None
+    range: str = ""
 
 
 class RawFuturesFill(msgspec.Struct, gc=False):
@@ -250,6 +256,21 @@ class RawRow(msgspec.Struct, array_like=True, gc=False):
     closed: Literal["true", "false"] | None = None
 
 
+class RawSpotPast(msgspec.Struct):
+    """An element of a trades answer of spot. The time is milliseconds with a fraction.
+
+    `sequence_id` counts the trades of the pair without holes, as a socket's `id_market` does.
+    """
+
+    id: str
+    create_time_ms: Decimal
+    currency_pair: str
+    side: Literal["buy", "sell"]
+    amount: str
+    price: str
+    sequence_id: str = ""
+
+
 class RawObject(msgspec.Struct, gc=False):
     """An element of a futures candlesticks answer."""
 
@@ -264,5 +285,6 @@ class RawObject(msgspec.Struct, gc=False):
 
 decode_event: Final = msgspec.json.Decoder(RawEvent).decode
 decode_book: Final = msgspec.json.Decoder(RawBook).decode
+decode_past_trades: Final = msgspec.json.Decoder(list[RawSpotPast]).decode
 decode_rows: Final = msgspec.json.Decoder(list[RawRow]).decode
 decode_objects: Final = msgspec.json.Decoder(list[RawObject]).decode

@@ -27,6 +27,7 @@ from heliograph.venues.contract import (
     Request,
     Send,
     Subscription,
+    TradePage,
     VenueError,
 )
 from heliograph.venues.faults import FAULTS, reason_of
@@ -46,7 +47,15 @@ from heliograph.venues.gateio.frames import (
     decode_event,
 )
 from heliograph.venues.gateio.payloads import TRUNCATED, Payloads
-from heliograph.venues.gateio.rest import Rest, book_request, candle_request, read_book, read_candles
+from heliograph.venues.gateio.rest import (
+    Rest,
+    book_request,
+    candle_request,
+    read_book,
+    read_candles,
+    read_trades,
+    trade_request,
+)
 from heliograph.venues.gateio.streams import Wire, encode, ping, streams_of
 from heliograph.venues.heartbeat import Heartbeat
 from heliograph.venues.joined_book import Books, Numbered, Rule
@@ -169,6 +178,11 @@ class Feed:
                 events.extend(answer.candles)
                 if answer.following is not None:
                     effects.append(Fetch(candle_request(self._rules.rest, answer.following)))
+            elif isinstance(purpose, TradePage):
+                trades, rest_of_it = read_trades(purpose, body, received_ns)
+                events.extend(trades)
+                if rest_of_it is not None:
+                    effects.append(Fetch(trade_request(self._rules.rest, rest_of_it)))
             elif isinstance(purpose, BookPage) and self._books.awaited(purpose.instrument):
                 self._books.start(read_book(self._rules.rest, purpose.instrument, body, received_ns), events)
         except FAULTS as e:

@@ -62,6 +62,9 @@ class Payloads:
         self._instruments = Known(make)
         self._bars = Bars(self._instruments.__getitem__, intervals)
         self._units = units
+        # Once a frame has stood for several trades, their numbers say nothing of what is missing: it would be told
+        # again, one by one. No such frame was seen yet.
+        self._numbered = True
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
 
     def carry(self, instruments: Sequence[Instrument]) -> None:
@@ -123,8 +126,12 @@ class Payloads:
         quantity = raw.amount
         if not ZERO <= fits(quantity) < BOUND:
             raise ValueError(NOT_AN_AMOUNT)
+        number = raw.id_market
+        if raw.range and raw.range != f"{number}-{number}":
+            self._numbered = False
         return Trade(
-            self._instruments[raw.currency_pair], str(raw.id), None, self._prices[raw.price], quantity,
+            self._instruments[raw.currency_pair], str(raw.id), number if self._numbered else None,
+            self._prices[raw.price], quantity,
             _BUY if raw.side == "buy" else _SELL, _MARKET, instant_ns(raw.create_time_ms, NS_PER_MS), received_ns,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ long ago"): https://github.com/ccxt/ccxt/issues/17464 and https://github.com/ccx
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,23 +15,27 @@ from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.book import BookSnapshot, Level
 from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.interval import Interval
-from heliograph.model.market import Candle
+from heliograph.model.market import Candle, Side, Source, Trade, TradeCause
 from heliograph.model.numbers import amount, parse
 from heliograph.venues.answering import problem_of
 from heliograph.venues.candle_pages import CandleAnswer, ascending, page_end, past_candle, read_page
-from heliograph.venues.contract import BookPage, CandlePage, Request, VenueError
+from heliograph.venues.contract import BookPage, CandlePage, Request, TradePage, VenueError
 from heliograph.venues.gateio.bars import Units, Volumes, volumes_of
 from heliograph.venues.gateio.frames import (
     RawBook,
     RawLevel,
     RawObject,
     RawRow,
+    RawSpotPast,
     decode_book,
     decode_objects,
+    decode_past_trades,
     decode_rows,
 )
 from heliograph.venues.gateio.times import instant_ns, seconds_ns
 from heliograph.venues.levels import check_order
+
+TRADES_PER_PAGE_MAX: Final = 1000
 
 
 class Rest(msgspec.Struct, frozen=True):
@@ -70,6 +74,21 @@ def book_request(rest: Rest, instrument: Instrument) -> Request:
     """Ask for a snapshot of the book, with the number that joins it to the updates."""
     query = ((rest.symbol, instrument.venue_symbol), ("limit", str(rest.depth_max)), ("with_id", "true"))
     return Request(f"{rest.prefix}/order_book", query, 1, BookPage(instrument))
+
+
+def trade_request(rest: Rest, page: TradePage) -> Request:
+    """Ask for the first trades of a range: so many before the number after the last one wanted.
+
+    Source: https://github.com/gate/gateapi-python/blob/master/docs/SpotApi.md#list_trades (`reverse`)
+    """
+    last = _last_of(page)
+    query = (
+        (rest.symbol, page.instrument.venue_symbol),
+        ("limit", str(max(1, last - page.from_sequence + 1))),
+        ("last_id", str(last + 1)),
+        ("reverse", "true"),
+    )
+    return Request(f"{rest.prefix}/trades", query, 1, page)
 
 
 class RawRefusal(msgspec.Struct):
@@ -132,6 +151,38 @@ def read_candles(rest: Rest, page: CandlePage, body: bytes, venue_ns: int, recei
     rows = read_rows(rest, page.instrument, body)
     candles = [to_candle(row, page.instrument, page.interval, received_ns) for row in rows]
     return read_page(page, ascending(candles, newest_first=False), page_end(page, rest.rows_max), venue_ns)
+
+
+def read_trades(page: TradePage, body: bytes, received_ns: int) -> tuple[list[Trade], TradePage | None]:
+    """Read an answer to a page of trades, and say what is still to be asked; raises one of `FAULTS`."""
+    told = [to_past_trade(raw, page.instrument, received_ns) for raw in decode_past_trades(body)]
+    # That the newest comes first is how it was seen, and not promised.
+    numbered = {trade.sequence: trade for trade in told if trade.sequence is not None}
+    last = _last_of(page)
+    trades = [numbered[number] for number in range(page.from_sequence, last + 1) if number in numbered]
+    if last >= page.to_sequence or not trades:
+        return trades, None
+    return trades, TradePage(page.instrument, last + 1, page.to_sequence)
+
+
+def to_past_trade(raw: RawSpotPast, instrument: Instrument, received_ns: int) -> Trade:
+    """Make a trade of spot."""
+    return Trade(
+        instrument,
+        raw.id,
+        int(raw.sequence_id) if raw.sequence_id else None,
+        amount(parse(raw.price)),
+        amount(parse(raw.amount)),
+        Side.BUY if raw.side == "buy" else Side.SELL,
+        TradeCause.MARKET,
+        instant_ns(raw.create_time_ms, NS_PER_MS),
+        received_ns,
+        Source.REST,
+    )
+
+
+def _last_of(page: TradePage) -> int:
+    return min(page.to_sequence, page.from_sequence + TRADES_PER_PAGE_MAX - 1)
 
 
 def read_book(rest: Rest, instrument: Instrument, body: bytes, received_ns: int) -> BookSnapshot:
