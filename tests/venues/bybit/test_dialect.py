@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
@@ -182,6 +182,7 @@ def test_t17_a_symbol_of_two_categories_is_two_instruments() -> None:
     assert markets == ["spot", "linear", "spot", "inverse", "spot", "spot"]
 
 
+@settings(deadline=None)  # What is looked at first, a world has to draw.
 @given(st.sampled_from(CATEGORIES), st.text(max_size=60))
 def test_no_text_from_a_client_makes_it_raise(category: str, text: str) -> None:
     session = session_of(category)
@@ -189,6 +190,7 @@ def test_no_text_from_a_client_makes_it_raise(category: str, text: str) -> None:
     told(session.received(order("subscribe", text, req_id=text)))
 
 
+@settings(deadline=None)  # What is looked at first, a world has to draw.
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=5))
 def test_no_arguments_make_it_raise(args: object) -> None:
     for op in ("subscribe", "unsubscribe", "auth"):

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
@@ -223,6 +223,7 @@ def test_trouble_has_the_documented_codes() -> None:
     assert REST.broken(502).status == 502
 
 
+@settings(deadline=None)  # What is looked at first, a world has to draw.
 @given(
     st.sampled_from(["kline", "tickers", "orderbook", "recent-trade", "instruments-info", "time", ""]),
     st.dictionaries(

@@ -341,13 +341,13 @@ def test_t30_many_topics_are_asked_for_within_the_limits(category: str) -> None:
 
 
 def test_t30_however_many_instruments_are_wanted_no_request_is_refused() -> None:
-    """Of the longest topics there are, some connections' worth."""
     world = World(5, 450, EPOCH_NS, history_minutes=2, listers=LAYOUT.listers)
     dialect = Dialect(world.markets)
     for category in CATEGORIES:
         market = market_of(category)
         instruments = [market.instrument(name) for name in world.markets[market.market].listings]
-        wanted = [Subscription(channel, i) for i in instruments for channel in (Channel.BOOK, Channel.TRADES)]
+        wanted = [Subscription(Channel.TRADES, i) for i in instruments]
+        wanted += [Subscription(Channel.CANDLES, i, Interval.M15) for i in instruments]
         connections = market.plan(wanted, 10_000)
         assert len(connections) > 1
         for connection in connections:
