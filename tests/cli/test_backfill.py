@@ -188,7 +188,7 @@ def test_simulated_venues_have_a_past_to_write(venue: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)["series"]
     assert len(told) == 2
-    assert all(one["verified"] and one["holes"] == [] and one["candles"] >= 58 for one in told)
+    assert all(one["verified"] and one["holes"] == [] and one["candles"] >= 55 for one in told)
     for one in told:
         with Path(one["where"]).open() as file:
             assert len(list(csv.DictReader(file))) == one["candles"]

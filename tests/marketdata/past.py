@@ -1,7 +1,7 @@
 """The past of simulated venues on real sockets, with the ledger to judge what was made of it."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -11,8 +11,8 @@ from heliograph.app import at_simulator
 from heliograph.clock import NS_PER_S, ManualClock
 from heliograph.connect import rest
 from heliograph.connect.listing import list_instruments
-from heliograph.marketdata.download import Downloader, Settings
-from heliograph.marketdata.history import Series, series
+from heliograph.marketdata.download import Downloader, Part, Settings
+from heliograph.marketdata.history import Hole, Series, series
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle
@@ -22,6 +22,7 @@ from heliograph.sim.layouts import played
 from heliograph.venues import VENUES
 from heliograph.venues.contract import Market
 from heliograph.venues.directory import Directory
+from heliograph.venues.scene import Bar
 
 MINUTE_NS = 60 * NS_PER_S
 EPOCH_NS = 1_795_000_020 * NS_PER_S
@@ -68,13 +69,25 @@ class Past:
         first = await self.first(market)
         return series(first, interval, EPOCH_NS - minutes * MINUTE_NS, to_ns, self.clock.now_ns())
 
-    def judge(self, wanted: Series, candles: Iterable[Candle]) -> Verdict:
-        """Hold a record against what truly happened."""
-        truth = self.sim.ledger.candles(
-            wanted.instrument.market, wanted.instrument.venue_symbol, wanted.interval, wanted.from_ns, wanted.to_ns
-        )
+    def judge_part(self, wanted: Series, part: Part) -> Verdict:
+        """Hold a part against what truly happened; it may end early, with a bar that no trade has followed yet."""
+        left = self._truth(wanted, part.span.to_ns, wanted.to_ns)
+        assert not any(bar.fills for bar in left[1:]), "candles with trades were left for the next time"
+        return self.judge(wanted, part.candles, part.holes, part.span.to_ns)
+
+    def judge(
+        self, wanted: Series, candles: Iterable[Candle], holes: Sequence[Hole] = (), until_ns: int | None = None
+    ) -> Verdict:
+        """Hold a record against what truly happened; what is told as a hole must be bars without a trade."""
+        truth = self._truth(wanted, wanted.from_ns, wanted.to_ns if until_ns is None else until_ns)
         assert truth, "the world has begun later"
-        return audit_candles(truth, candles)
+        quiet = [bar for bar in truth if any(hole.from_ns <= bar.open_ns < hole.to_ns for hole in holes)]
+        assert not any(bar.fills for bar in quiet), "a hole had a trade in it"
+        return audit_candles([bar for bar in truth if bar not in quiet], candles)
+
+    def _truth(self, wanted: Series, from_ns: int, to_ns: int) -> list[Bar]:
+        instrument = wanted.instrument
+        return self.sim.ledger.candles(instrument.market, instrument.venue_symbol, wanted.interval, from_ns, to_ns)
 
 
 @asynccontextmanager

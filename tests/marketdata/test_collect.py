@@ -17,7 +17,7 @@ from heliograph.marketdata.history import Hole, Series, Span
 from heliograph.model.market import Candle
 from heliograph.sim import Fault, FaultKind
 from tests.marketdata.field import eventually
-from tests.marketdata.past import EPOCH_NS, MINUTE_NS, PLAYED, Past, past, without
+from tests.marketdata.past import EPOCH_NS, HISTORY_MINUTES, MINUTE_NS, PLAYED, Past, past, without
 
 
 def archive(folder: Path, wanted: Series) -> Archive:
@@ -76,7 +76,7 @@ async def all_series(here: Past, minutes: int) -> list[Series]:
 def check_all(here: Past, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         assert outcome.whole, outcome
-        verdict = here.judge(outcome.series, candles_in(outcome.where, outcome.series))
+        verdict = here.judge(outcome.series, candles_in(outcome.where, outcome.series), outcome.holes, outcome.until_ns)
         assert verdict.faithful, (outcome.series.name, verdict)
 
 
@@ -91,7 +91,9 @@ async def test_series_of_all_markets_are_collected_together_and_each_is_what_hap
             [(one, here.downloader(one.instrument.market), archive(tmp_path, one)) for one in wanted]
         )
         check_all(here, outcomes)
-        assert collection.progress.done == collection.progress.total == 200 * len(wanted)
+        assert collection.progress.total == 200 * len(wanted)
+        left = sum((one.to_ns - outcome.until_ns) // MINUTE_NS for one, outcome in zip(wanted, outcomes, strict=True))
+        assert collection.progress.done == collection.progress.total - left
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -175,7 +177,8 @@ async def test_a_beginning_long_before_the_venues_costs_few_requests(venue: str,
         (outcome,) = await Collection(3, part_candles=1000).run([(wanted, downloader, archive(tmp_path, wanted))])
         assert outcome.whole
         check_all(here, [outcome])
-        assert sum(hole.to_ns - hole.from_ns for hole in outcome.holes) == (30 * 1440 - 360) * MINUTE_NS
+        begun_ns = EPOCH_NS - HISTORY_MINUTES * MINUTE_NS
+        assert sum(h.to_ns - h.from_ns for h in outcome.holes if h.to_ns <= begun_ns) == begun_ns - wanted.from_ns
         assert outcome.holes[0].from_ns == wanted.from_ns
         assert downloader.requests < 30, "30 days by parts would be 43 and more"
 

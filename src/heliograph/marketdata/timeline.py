@@ -169,7 +169,13 @@ class Timeline:
         series = self._series
         marks = await self._bus.candles(self.where)
         recorded = [open_ns for open_ns, closed in marks if closed and series.from_ns <= open_ns < series.to_ns]
-        return verify(series.interval, series.from_ns, self.done_ns, recorded, self.holes)
+        verdict = verify(series.interval, series.from_ns, self.done_ns, recorded, self.holes)
+        # What a feed appends meanwhile is outside the range, and yet the range must not stand behind it.
+        newest_ns, behind = -1, 0
+        for open_ns, closed in marks:
+            behind += closed and series.from_ns <= open_ns < series.to_ns and open_ns < newest_ns
+            newest_ns = max(newest_ns, open_ns)
+        return msgspec.structs.replace(verdict, disordered=max(verdict.disordered, behind))
 
     async def close(self) -> None:
         """Leave the stream as it is."""
