@@ -192,8 +192,8 @@ def test_t12_contracts_are_never_taken_for_base() -> None:
     ("name", "path", "query"),
     [
         ("spot", "/api/v4/spot/order_book", (("currency_pair", "BTC_USDT"), ("limit", "1000"), ("with_id", "true"))),
-        ("usdm", "/api/v4/futures/usdt/order_book", (("contract", "BTC_USDT"), ("limit", "300"), ("with_id", "true"))),
-        ("coinm", "/api/v4/futures/btc/order_book", (("contract", "BTC_USD"), ("limit", "300"), ("with_id", "true"))),
+        ("usdm", "/api/v4/futures/usdt/order_book", (("contract", "BTC_USDT"), ("limit", "100"), ("with_id", "true"))),
+        ("coinm", "/api/v4/futures/btc/order_book", (("contract", "BTC_USD"), ("limit", "100"), ("with_id", "true"))),
     ],
 )
 def test_a_snapshot_is_asked_for_with_its_id(name: str, path: str, query: tuple[tuple[str, str], ...]) -> None:

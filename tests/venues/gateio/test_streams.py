@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_S
-from heliograph.model.instrument import SPOT, Instrument
+from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
-from heliograph.venues.contract import Subscription
+from heliograph.venues.contract import Connection, Subscription
+from heliograph.venues.gateio import VENUE
 from heliograph.venues.gateio.bars import FUTURES_INTERVALS, SPOT_INTERVALS, names_of
 from heliograph.venues.gateio.instruments import GATEIO
+from heliograph.venues.gateio.market import Feed
+from heliograph.venues.gateio.rest import book_request
 from heliograph.venues.gateio.streams import Stream, Wire, encode, ping, plan, streams_of
 from heliograph.venues.subscribing import Message
 
@@ -31,7 +34,16 @@ def test_each_channel_has_its_streams() -> None:
         Stream("futures.tickers", ("S1_USDT",)),
     ]
     assert streams_of(wants(1, Channel.TRADES), SPOT_WIRE) == [Stream("spot.trades", ("S1_USDT",))]
-    assert streams_of(wants(1, Channel.BOOK), USDM_WIRE) == [Stream("futures.order_book_update", ("S1_USDT", "100ms"))]
+    assert streams_of(wants(1, Channel.BOOK), SPOT_WIRE) == [Stream("spot.order_book_update", ("S1_USDT", "100ms"))]
+
+
+def test_changes_of_a_contract_s_book_are_of_as_many_levels_as_its_snapshot() -> None:
+    (stream,) = streams_of(wants(1, Channel.BOOK), USDM_WIRE)
+    assert stream == Stream("futures.order_book_update", ("S1_USDT", "100ms", "100"))
+    market = VENUE.markets[MarketId("usdm")]
+    feed = market.feed(Connection("", ()))
+    assert isinstance(feed, Feed)
+    assert ("limit", stream.payload[2]) in book_request(feed._rules.rest, market.instrument("BTC_USDT")).query
 
 
 def test_a_message_names_one_symbol() -> None:

@@ -30,7 +30,7 @@ from heliograph.venues.gateio.control import market_of
 from heliograph.venues.gateio.instruments import COINM, GATEIO, USDM, instrument_of_symbol, parse_instruments
 from heliograph.venues.gateio.market import Feed, Rules
 from heliograph.venues.gateio.rest import Rest, candle_request, parse_error, trade_request
-from heliograph.venues.gateio.streams import STREAMS_PER_CONNECTION_MAX, Wire, plan
+from heliograph.venues.gateio.streams import FUTURES_LEVELS, STREAMS_PER_CONNECTION_MAX, Wire, plan
 
 _ADDRESS: Final = "address"
 _LIMITS: Final = Limits(
@@ -100,7 +100,7 @@ def _futures(market: MarketId, settle: str, units: Units) -> Rules:
         partial(instrument_of_symbol, market),
         FUTURES_INTERVALS,
         Wire("futures", f"/v4/ws/{settle}", lengths),
-        Rest(market, f"/api/v4/futures/{settle}", "contract", units, lengths, 2000, 300),
+        Rest(market, f"/api/v4/futures/{settle}", "contract", units, lengths, 2000, FUTURES_LEVELS),
     )
 
 

@@ -21,6 +21,14 @@ from heliograph.venues.subscribing import Message
 STREAMS_PER_CONNECTION_MAX: Final = 500
 """Ours: the venue names none."""
 
+FUTURES_LEVELS: Final = 100
+"""Levels on each side of a contract's book: the most that changes are told of, and as many as a snapshot may have.
+
+With more in the snapshot than in the changes, those beyond would stand for ever.
+
+Source: https://www.gate.com/docs/developers/futures/ws/en/ ("How to maintain local order book", the notes)
+"""
+
 
 class Stream(NamedTuple):
     """One channel with the arguments of one subscription to it."""
@@ -55,7 +63,8 @@ def streams_of(subscription: Subscription, wire: Wire) -> list[Stream]:
         case Channel.TRADES:
             return [Stream(f"{wire.prefix}.trades", (symbol,))]
         case Channel.BOOK:
-            return [Stream(f"{wire.prefix}.order_book_update", (symbol, "100ms"))]
+            levels = () if wire.prefix == "spot" else (str(FUTURES_LEVELS),)
+            return [Stream(f"{wire.prefix}.order_book_update", (symbol, "100ms", *levels))]
 
 
 def plan(wire: Wire, streams_max: int, subscriptions: Sequence[Subscription], instruments_max: int) -> list[Connection]:
