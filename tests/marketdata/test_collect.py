@@ -112,6 +112,18 @@ async def test_parts_under_way_are_bounded_over_all_series(concurrency: int, tmp
         assert Counting.under_way == 0
 
 
+@pytest.mark.parametrize("venue", PLAYED)
+async def test_t28_parts_in_parallel_stay_within_the_venues_limits(venue: str, tmp_path: Path) -> None:
+    """More requests than OKX takes in two seconds, from more hands than it has turns, and no refusal."""
+    async with past(venue) as here:
+        wanted = await all_series(here, 100)
+        outcomes = await Collection(16, part_candles=12).run(
+            [(one, here.downloader(one.instrument.market), archive(tmp_path, one)) for one in wanted]
+        )
+        check_all(here, outcomes)
+        assert sum(here.client.pools.limited.values()) == 0
+
+
 async def test_what_goes_wrong_with_one_series_does_not_stop_the_others_and_is_mended_by_the_next_run(
     tmp_path: Path,
 ) -> None:
