@@ -65,6 +65,8 @@ class Meeting:
         self.lost = 0
         self.wait_ns = self.stale_ns = 0
         """How long answers take, and how old they are when they leave."""
+        self.sent_ns: list[int] = []
+        """When messages left."""
         self.asked: list[tuple[int, Request, bytes]] = []
         self._told: dict[str, int] = {}
         self._act(lambda effects: self.feed.opened(self.now_ns, effects))
@@ -81,6 +83,7 @@ class Meeting:
         act(effects)
         for effect in effects:
             if isinstance(effect, Send):
+                self.sent_ns.append(self.now_ns)
                 reply = self.session.received(effect.payload.decode(), self.now_ns)
                 for stream in self.session.streams.values():
                     if stream.name not in self._told:
@@ -377,6 +380,19 @@ def test_a_refusal_names_the_subscription_and_spares_the_others(market: MarketId
     assert refusal.subscriptions == (wanted[0],)
     meeting.run(EPOCH_NS + 10 * NS_PER_S)
     assert {event.instrument for event in meeting.events} == {good}
+
+
+@pytest.mark.parametrize(("market", "symbol"), [(SPOT, "BTC_USDT"), (COINM, "BTC_USD")])
+def test_t27_ten_minutes_without_a_frame_of_data_neither_reconnect_nor_seem_silent(
+    market: MarketId, symbol: str
+) -> None:
+    meeting = Meeting(market, [Subscription(Channel.TRADES, instruments_of(market)[symbol])])
+    meeting.run(EPOCH_NS + 10 * MINUTE_NS, lambda _name, _number: True)
+    assert (meeting.events, meeting.refused) == ([], [])
+    silence_s = meeting.dialect.manners.silence_s
+    assert silence_s is not None
+    assert all(later - earlier < silence_s * NS_PER_S / 2 for earlier, later in pairwise(meeting.sent_ns))
+    assert meeting.now_ns - meeting.sent_ns[-1] < silence_s * NS_PER_S
 
 
 def test_what_rest_refuses_is_read() -> None:
