@@ -97,9 +97,7 @@ class Decoder:
         return told is not None or symbols_tell(self._venue), told or next(iter(self._venue.markets))
 
 
-def decode(
-    venue: str, file: str, market: str | None = None, *, output: str = "jsonl", kind: str | None = None
-) -> int:
+def decode(venue: str, file: str, market: str | None = None, *, output: str = "jsonl", kind: str | None = None) -> int:
     """Print the normalised events of raw frames as JSON lines, or those of one kind as a table.
 
     A frame that cannot be decoded is reported on stderr with its line number, and makes the exit code 1.
