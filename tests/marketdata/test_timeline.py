@@ -6,6 +6,8 @@ import pytest
 
 from heliograph.bus import keys
 from heliograph.bus.embedded import Server
+from heliograph.bus.embedded_cluster import cluster
+from heliograph.bus.opening import open_publisher, open_reader
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Reader
 from heliograph.errors import BusError, ConfigError
@@ -61,6 +63,24 @@ async def test_a_killed_backfill_goes_on_behind_what_the_stream_holds(committed:
         told = await on_stream(valkey, wanted.instrument)
         assert len(told) == 200
         assert here.judge(wanted, told).faithful
+
+
+async def test_the_streams_may_be_spread_over_a_cluster() -> None:
+    async with cluster() as servers, past() as here:
+        series = [await here.series(market, 200) for market in here.markets]
+        for minutes in (100, 0):
+            async with open_publisher(servers.url) as publisher, open_reader(servers.url, {}) as reader:
+                bus = Bus(publisher, reader, 10_000)
+                for wanted in series:
+                    to_ns = wanted.to_ns - minutes * MINUTE_NS
+                    outcome = await collected(here, bus, msgspec.structs.replace(wanted, to_ns=to_ns))
+                    assert outcome.whole, outcome
+                    told = [
+                        wire.decode_candle(entry.data, wanted.instrument, 0)
+                        for entry in await reader.entries(keys.candles(wanted.instrument, Interval.M1))
+                    ]
+                    assert len(told) == 200 - minutes
+                    assert here.judge(wanted, told, until_ns=to_ns).faithful
 
 
 async def test_a_stream_that_ends_before_the_range_is_continued(valkey: Server) -> None:

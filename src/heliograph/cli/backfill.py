@@ -17,8 +17,7 @@ from rich.progress import Progress as Bar
 
 from heliograph import app, config
 from heliograph.app import Where, beside, open_venues, rest_settings
-from heliograph.bus.publisher import Publisher
-from heliograph.bus.reader import Reader
+from heliograph.bus.opening import open_publisher, open_reader
 from heliograph.cli.wish import check_channels
 from heliograph.clock import SystemClock, iso_ms
 from heliograph.config import BusSettings, ConnectorSettings
@@ -187,7 +186,7 @@ async def _open_bus(order: Order) -> AsyncIterator[Bus]:
     url = order.valkey_url or settings.valkey_url
     if url is None:
         raise ConfigError("--output stream needs a server", ("--valkey URL", "HELIOGRAPH_VALKEY_URL"))
-    async with Publisher(url, name="heliograph-backfill") as publisher, Reader(url, {}) as reader:
+    async with open_publisher(url) as publisher, open_reader(url, {}) as reader:
         yield Bus(publisher, reader, settings.stream_maxlen, order.key_prefix)
 
 

@@ -12,9 +12,11 @@ from typing import Final
 import msgspec
 
 from heliograph.bus import keys
+from heliograph.bus.cluster_reader import ClusterReader
 from heliograph.bus.entries import Stream
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Reader
+from heliograph.bus.scatter import Scatter
 from heliograph.clock import from_iso, iso_ms
 from heliograph.errors import BusError, ConfigError
 from heliograph.marketdata.download import Part
@@ -41,7 +43,9 @@ class Bus:
 
     """
 
-    def __init__(self, publisher: Publisher, reader: Reader, stream_maxlen: int, prefix: str = "") -> None:
+    def __init__(
+        self, publisher: Publisher | Scatter, reader: Reader | ClusterReader, stream_maxlen: int, prefix: str = ""
+    ) -> None:
         self.publisher = publisher
         self.stream_maxlen = stream_maxlen
         self.prefix = prefix
