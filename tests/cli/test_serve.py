@@ -1,12 +1,15 @@
 """`heliograph serve`: feed and gateway in processes of their own."""
 
+import asyncio
 import json
 
 import aiohttp
 import pytest
 
+from heliograph.bus import keys
 from heliograph.bus.embedded import Server
 from heliograph.bus.reader import Reader
+from heliograph.model.instrument import InstrumentId
 from tests.cli.commands import finished, running
 
 FREE = ("--port", "0", "--probe-port", "0")
@@ -79,6 +82,67 @@ def test_a_role_of_its_own_needs_a_server(role: str, monkeypatch: pytest.MonkeyP
     done = finished("serve", role, *FREE)
     assert done.returncode == 2
     assert b"--valkey" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("role", "shard", "said"),
+    [("feed", "3/2", b"I/N"), ("feed", "1", b"I/N"), ("feed", "1/64", b"32 shards"), ("gateway", "1/2", b"serve feed")],
+)
+def test_a_part_that_cannot_be_served_is_refused(role: str, shard: str, said: bytes) -> None:
+    done = finished("serve", role, "--shard", shard, "--valkey", "redis://127.0.0.1:9", *FREE)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+async def test_two_parts_are_the_whole(valkey: Server) -> None:
+    with running("simulate", "binance", "--speed", "60") as simulator:
+        endpoint = simulator.said()["endpoints"]["spot"]["rest_url"]
+        shared = ("--valkey", valkey.url, "--endpoint", endpoint, "--probe-port", "0")
+        symbols = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT"]
+        wanted = [f"binance:spot:{symbol}" for symbol in symbols]
+        with (
+            running("serve", "feed", *wanted, "--shard", "1/2", *shared) as one,
+            running("serve", "feed", *wanted, "--shard", "2/2", *shared) as other,
+            running("serve", "gateway", "--port", "0", *shared) as gateway,
+        ):
+            probes = [feed.said()["probes"] for feed in (one, other)]
+            _, *told = await quotes(gateway.said()["websocket"], symbols, 60)
+            assert {q["symbol"] for q in told} == set(symbols)
+            held = [await metric(url, "heliograph_feed_shards{") for url in probes]
+            assert all(held)
+            assert sum(held) == len({keys.shard_of(InstrumentId(name)) for name in wanted})
+            for process in (gateway, one, other):
+                assert process.stop() == 0
+
+
+async def test_feeds_that_were_started_for_different_symbols_supply_them_all(valkey: Server) -> None:
+    """Whose part a symbol is has nothing to do with who was started for it."""
+    symbols = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT"]
+    streams = [f"binance:{symbol}:candles_1m" for symbol in symbols]
+    with running("simulate", "binance", "--speed", "60") as simulator:
+        endpoint = simulator.said()["endpoints"]["spot"]["rest_url"]
+        shared = ("--valkey", valkey.url, "--endpoint", endpoint, "--probe-port", "0")
+        lists = [[f"binance:spot:{symbol}" for symbol in part] for part in (symbols[:3], symbols[3:])]
+        with running("serve", "feed", *lists[0], *shared) as one, running("serve", "feed", *lists[1], *shared) as other:
+            probes = [feed.said()["probes"] for feed in (one, other)]
+            async with asyncio.timeout(30):
+                while [await metric(url, "heliograph_feed_workers") for url in probes] != [2, 2]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            async with Reader(valkey.url, dict.fromkeys(streams, "$")) as reader, asyncio.timeout(30):
+                missing = set(streams)
+                async for entry in reader:
+                    missing.discard(entry.stream)
+                    if not missing:
+                        break
+            for process in (one, other):
+                assert process.stop() == 0, process.error()
+
+
+async def metric(url: str, name: str) -> float:
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
 def test_a_server_that_is_away_is_said_to_be_away() -> None:

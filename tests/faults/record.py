@@ -21,6 +21,9 @@ from heliograph.sim.audit import Verdict, audit_candles, audit_trades
 from heliograph.venues.scene import Aggregate, Bar
 from tests.faults.house import House
 
+RECOVERY_S_MAX: Final = 30.0
+"""How long a death may keep any instrument away."""
+
 _UNTOLD: Final = Decimal(0)
 
 
@@ -173,3 +176,12 @@ async def standing(
         say(f"{record}")
         for process in (house.feed, *house.others, house.simulator):
             assert "Traceback" not in process.log(), process.log()
+
+
+async def recovered(house: House, say: Callable[[str], None], what: str) -> None:
+    """Wait until every instrument has a bar that closed after this moment, and say how long that took."""
+    began_s = time.monotonic()
+    await house.recovered()
+    took_s = time.monotonic() - began_s
+    say(f"{what}: every instrument again after {took_s:.1f} s")
+    assert took_s < RECOVERY_S_MAX

@@ -6,7 +6,6 @@ A run prints its seed, as those of `test_kills` do.
 import asyncio
 import random
 import signal
-import time
 from collections import Counter
 
 import pytest
@@ -18,10 +17,9 @@ from heliograph.marketdata.sharing import owner
 from tests.faults.conftest import Say
 from tests.faults.house import House
 from tests.faults.processes import Process
-from tests.faults.record import standing
+from tests.faults.record import RECOVERY_S_MAX, recovered, standing
 
 LEASE_S = 3.0
-RECOVERY_S_MAX = 30.0
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -42,15 +40,6 @@ async def settled(house: House, *feeds: Process) -> list[int]:
             ):
                 return sorted(Counter(held[shard] for shard in shards).values())
             await asyncio.sleep(0.05)
-
-
-async def recovered(house: House, say: Say, what: str) -> None:
-    """Wait until every instrument has a bar that closed after this moment, and say how long that took."""
-    began_s = time.monotonic()
-    await house.recovered()
-    took_s = time.monotonic() - began_s
-    say(f"{what}: every instrument again after {took_s:.1f} s")
-    assert took_s < RECOVERY_S_MAX
 
 
 async def stopped(house: House, say: Say, feed: Process) -> None:

@@ -1,15 +1,21 @@
+import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
+from heliograph.bus.embedded import Server
+from heliograph.clock import SystemClock
 from heliograph.errors import ConfigError
-from heliograph.marketdata.demand import LEASE_S_MAX, Table
-from heliograph.model.demand import Demand
-from heliograph.model.instrument import MarketId, VenueId
+from heliograph.marketdata.demand import LEASE_S_MAX, DemandTail, DemandTeller, Table, to_demands
+from heliograph.model.demand import SYMBOLS_MAX, Demand
+from heliograph.model.instrument import SPOT, MarketId, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues import VENUES
+from heliograph.venues.contract import Subscription
 
 WISH = Demand(
     "g1", VenueId("binance"), MarketId("spot"), ("BTCUSDT", "ETHUSDT"), Channel.CANDLES, Interval.M1, until_ms=31_000
@@ -77,3 +83,37 @@ def test_what_there_is_not_is_refused_and_changes_nothing(wish: Demand) -> None:
     with pytest.raises(ConfigError):
         table.take(wish, 1_000)
     assert wanted(table, 1_000) == []
+
+
+def test_what_is_asked_for_is_what_was_wanted() -> None:
+    market = VENUES[VenueId("binance")].markets[SPOT]
+    many = [Subscription(Channel.TRADES, market.instrument(f"S{n}USDT")) for n in range(SYMBOLS_MAX + 1)]
+    bars = [
+        Subscription(Channel.CANDLES, market.instrument("BTCUSDT"), interval) for interval in (Interval.M1, Interval.H1)
+    ]
+    table = Table(VENUES)
+    demands = to_demands("feed", [*many, *bars], 9_000)
+    assert [len(each.symbols) for each in demands] == [SYMBOLS_MAX, 1, 1, 1]
+    for each in demands:
+        table.take(each, 1_000)
+    assert set(table.wanted(1_000)) == {*many, *bars}
+
+
+async def test_feeds_hear_of_each_others_wishes_and_not_of_their_own(valkey: Server) -> None:
+    wish = Subscription(Channel.TRADES, VENUES[VenueId("binance")].markets[SPOT].instrument("BTCUSDT"))
+    heard: dict[str, list[Subscription]] = {"own": [], "other": []}
+    clock = SystemClock()
+    came = asyncio.Event()
+
+    def note(name: str, begun: Sequence[Subscription], _: Sequence[Subscription]) -> None:
+        heard[name] += begun
+        came.set()
+
+    tails = [DemandTail(valkey.url, VENUES, clock, partial(note, name), name) for name in heard]
+    tasks = [asyncio.create_task(work.run()) for work in (*tails, DemandTeller(valkey.url, "own", clock, [wish]))]
+    async with asyncio.timeout(10):
+        await came.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert heard == {"own": [], "other": [wish]}

@@ -204,3 +204,30 @@ async def test_after_kills_every_closed_candle_and_trade_is_on_its_stream_once(v
                 assert numbers[0] is not None
                 assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
                 assert await reader.entries(keys.of_kind(instrument, Gap)) == []
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_a_shard_that_comes_back_while_its_streams_are_opened_is_written_in_full(
+    valkey: Server, candle: Callable[..., Candle], btc: Instrument, turns: int
+) -> None:
+    """At whichever moment of the opening it is given up."""
+    wanted = Subscription(Channel.CANDLES, btc, Interval.M1)
+    shard = keys.shard_of(btc.id)
+    now_s = asyncio.get_running_loop().time
+    async with Publisher(valkey.url, leased=True) as publisher, Reader(valkey.url, {}) as reader:
+        publisher.hold.until(now_s() + 60, now_s())
+        sink = StreamSink(publisher, reader, stream_maxlen=100, feed_maxlen=100, leased=True)
+        sink.take("binance", "spot", shard)
+        opening = asyncio.create_task(sink.open([wanted]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        sink.give_up("binance", "spot", shard)
+        await asyncio.gather(opening, return_exceptions=True)
+        sink.take("binance", "spot", shard)
+        await sink.open([wanted])
+        sink.push([candle(1, closed=True)])
+        await publisher.flush()
+        own = await reader.entries(keys.candles(btc, Interval.M1))
+        merged = await reader.entries(keys.merged_feed("binance", "spot", shard))
+        assert [entry.data for entry in own] == [entry.data for entry in merged]
+        assert len(own) == 1

@@ -14,6 +14,9 @@ from heliograph.errors import BusError, ConfigError
 
 QUEUE_MAX: Final = 64
 """Batches that wait for the consumer, of all streams together."""
+BLOCK_S: Final = 2.0
+REPLY_S_MAX: Final = 3.0
+"""A primary that stands still closes no connection: it is given up after both of these, and its successor is asked."""
 
 
 class ClusterReader:
@@ -38,7 +41,15 @@ class ClusterReader:
         endpoint = parse_url(url) if isinstance(url, str) else url
         self._routes = Routes(endpoint, name=name)
         self._readers = [
-            Reader(endpoint, {key: position}, name=name, backoff_max_s=backoff_max_s, routes=self._routes)
+            Reader(
+                endpoint,
+                {key: position},
+                block_s=BLOCK_S,
+                reply_timeout_s=REPLY_S_MAX,
+                name=name,
+                backoff_max_s=backoff_max_s,
+                routes=self._routes,
+            )
             for key, position in positions.items()
         ]
         self._positions: dict[str, str] = {}

@@ -22,7 +22,7 @@ from heliograph.gateway.bustail import BusTail
 from heliograph.gateway.hub import find_instruments
 from heliograph.gateway.inprocess import InProcess
 from heliograph.gateway.probes import Probes, open_probes
-from heliograph.marketdata.demand import DemandTail
+from heliograph.marketdata.demand import DemandTail, DemandTeller
 from heliograph.marketdata.sharing import parse_slice
 from heliograph.marketdata.worker import Worker
 from heliograph.metrics import FeedCollector
@@ -91,6 +91,7 @@ def serve(wanted: Wanted, settings_file: Path | None) -> int:
 async def _serve(wanted: Wanted, connector: ConnectorSettings, bus: BusSettings) -> int:
     stop = asyncio.Event()
     clock, collector = SystemClock(), FeedCollector()
+    name = f"{socket.gethostname()}-{os.getpid()}"
     async with AsyncExitStack() as stack:
         stack.enter_context(app.terminations(stop.set))
         venues = await stack.enter_async_context(app.open_venues(wanted.where))
@@ -108,11 +109,11 @@ async def _serve(wanted: Wanted, connector: ConnectorSettings, bus: BusSettings)
             await stack.enter_async_context(app.beside(supplied[0].run(Silent())))
             supply = Supply(*supplied, venues)
             await supply.fix(wanted)
-            tail = DemandTail(url, venues, clock, supply.change)
-            await stack.enter_async_context(app.beside(supply.run()))
-            await stack.enter_async_context(app.beside(tail.run()))
+            own = f"feed-{name}"
+            tail = DemandTail(url, venues, clock, supply.change, own)
+            for work in (supply, tail, DemandTeller(url, own, clock, supply.fixed)):
+                await stack.enter_async_context(app.beside(work.run()))
         if wanted.role in ("all", "gateway"):
-            name = f"{socket.gethostname()}-{os.getpid()}"
             source = BusTail(url, name, FeedCollector() if feeding is not None else collector, clock)
             gateway = await stack.enter_async_context(app.open_gateway(source, venues, connector, collector, clock))
             about["websocket"] = f"ws://{gateway.server.address}"
@@ -158,7 +159,8 @@ class Supply:
         self._feeding = feeding
         self._worker = worker
         self._venues = venues
-        self._fixed: set[Subscription] = set()
+        self.fixed: dict[Subscription, None] = {}
+        """What the command line names."""
         self._asked: dict[Subscription, Subscription] = {}
         self._changes: asyncio.Queue[tuple[Sequence[Subscription], Sequence[Subscription]]] = asyncio.Queue()
 
@@ -167,7 +169,7 @@ class Supply:
         for name in wanted.symbols:
             instruments = await find_instruments(self._feeding, *_split(name, self._venues))
             subscriptions = subscriptions_of(instruments, wanted.channels, wanted.interval)
-            self._fixed.update(subscriptions)
+            self.fixed.update(dict.fromkeys(subscriptions))
             self._worker.want(subscriptions)
 
     def change(self, begun: Sequence[Subscription], ended: Sequence[Subscription]) -> None:
@@ -181,7 +183,7 @@ class Supply:
             for asked in begun:
                 await self._begin(asked)
             known = [self._asked.pop(asked) for asked in ended if asked in self._asked]
-            self._worker.unwant([s for s in known if s not in self._fixed and s not in self._asked.values()])
+            self._worker.unwant([s for s in known if s not in self.fixed and s not in self._asked.values()])
 
     async def _begin(self, asked: Subscription) -> None:
         """Supply what a gateway asks for, under the name that the venue's own list gives it."""

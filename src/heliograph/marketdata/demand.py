@@ -1,16 +1,17 @@
 """What gateways ask for on `feed:demand`, as the subscriptions that a feed is to have."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from heliograph.bus import keys
-from heliograph.bus.endpoint import Endpoint
+from heliograph.bus.endpoint import Endpoint, parse_url
 from heliograph.bus.opening import open_reader
+from heliograph.bus.routes import Routes
 from heliograph.clock import NS_PER_MS, Clock
-from heliograph.errors import ConfigError, DecodeError
+from heliograph.errors import BusError, ConfigError, DecodeError
 from heliograph.model import demand
 from heliograph.model.demand import Demand
 from heliograph.model.instrument import MarketId, VenueId
@@ -25,6 +26,11 @@ LEASE_S_MAX: Final = 300.0
 DEMANDS_MAX: Final = 10_000
 """Demands (gateways times markets times parts) that are remembered."""
 LOOK_EVERY_S: Final = 1.0
+TOLD_S: Final = 30.0
+"""How long what a feed was started for is wanted of the others after it was last told."""
+TELL_EVERY_S: Final = 10.0
+RETRY_S: Final = 1.0
+MAXLEN: Final = 10_000
 
 _Slot = tuple[str, VenueId, MarketId, Channel, Interval | None, int]
 
@@ -84,6 +90,7 @@ class DemandTail:
         venues: what may be asked for.
         clock: the time of day, which must agree with the gateways' within their leases.
         change: called with the subscriptions to begin, and those to end.
+        own: under which name we ask for something ourselves, which is passed over.
 
     """
 
@@ -93,8 +100,10 @@ class DemandTail:
         venues: Mapping[VenueId, Venue],
         clock: Clock,
         change: Callable[[Sequence[Subscription], Sequence[Subscription]], None],
+        own: str = "",
     ) -> None:
         self._url = url
+        self._own = own
         self._table = Table(venues)
         self._clock = clock
         self._change = change
@@ -118,7 +127,9 @@ class DemandTail:
 
     def _take(self, data: bytes) -> None:
         try:
-            self._table.take(demand.decode(data), self._clock.now_ns() // NS_PER_MS)
+            wish = demand.decode(data)
+            if wish.gateway != self._own:
+                self._table.take(wish, self._clock.now_ns() // NS_PER_MS)
         except (DecodeError, ConfigError) as e:
             log.warning("demand refused", error=str(e))
 
@@ -134,3 +145,57 @@ class DemandTail:
         self._present = wanted
         if begun or ended:
             self._change(begun, ended)
+
+
+class DemandTeller:
+    """Asks the other feeds for what this one was started for: what of it is not its own part is one of theirs.
+
+    Args:
+        url: the server.
+        name: our own name, unique among feeds and gateways.
+        clock: the time of day.
+        wanted: what we were started for.
+
+    """
+
+    def __init__(self, url: str | Endpoint, name: str, clock: Clock, wanted: Iterable[Subscription]) -> None:
+        self._endpoint = parse_url(url) if isinstance(url, str) else url
+        self._name = name
+        self._clock = clock
+        self._wanted = tuple(wanted)
+
+    async def run(self) -> None:
+        """Ask, and ask again before it is forgotten, until cancelled."""
+        while self._wanted:
+            try:
+                async with Routes(self._endpoint, name=self._name) as routes:
+                    while True:
+                        until_ms = self._clock.now_ns() // NS_PER_MS + int(TOLD_S * 1000)
+                        for wish in to_demands(self._name, self._wanted, until_ms):
+                            key, data = keys.FEED_DEMAND, demand.encode(wish)
+                            await routes.request(key, "XADD", key, "MAXLEN", "~", MAXLEN, "*", "data", data)
+                        await asyncio.sleep(TELL_EVERY_S)
+            except BusError as e:
+                log.warning("wishes not told", error=str(e))
+            await asyncio.sleep(RETRY_S)
+
+
+def to_demands(name: str, wanted: Iterable[Subscription], until_ms: int) -> list[Demand]:
+    """Return the entries that ask for these subscriptions.
+
+    Args:
+        name: who asks.
+        wanted: what for.
+        until_ms: until when, in milliseconds since the epoch.
+
+    """
+    symbols: dict[tuple[VenueId, MarketId, Channel, Interval | None], list[str]] = {}
+    for subscription in wanted:
+        named = subscription.instrument
+        slot = (named.venue, named.market, subscription.channel, subscription.interval)
+        symbols.setdefault(slot, []).append(named.venue_symbol)
+    return [
+        Demand(name, venue, market, tuple(some[start : start + demand.SYMBOLS_MAX]), channel, interval, until_ms, part)
+        for (venue, market, channel, interval), some in symbols.items()
+        for part, start in enumerate(range(0, len(some), demand.SYMBOLS_MAX))
+    ]

@@ -148,6 +148,7 @@ class StreamSink:
             feed = self._merged_key(instrument)
             ours = self._check_ours(feed)
             merged = await self._publisher.open_stream(feed, maxlen=self._feed_maxlen)
+            self._check_still(feed, ours, merged)
             names: list[tuple[object, str]] = [
                 (kind, keys.of_kind(instrument, kind)) for kind in _KINDS[subscription.channel]
             ]
@@ -156,11 +157,18 @@ class StreamSink:
             for kind, key in names:
                 if (instrument.id, kind) not in self._streams:
                     stream = await self._publisher.open_stream(key, maxlen=self._stream_maxlen, merged=merged)
-                    if ours is not None and self._check_ours(feed) is not ours:
-                        raise BusError(f"{feed} has changed hands")
+                    self._check_still(feed, ours, stream if stream.merged is merged else None)
                     self._streams[instrument.id, kind] = stream
                     if ours is not None:
                         ours.add((instrument.id, kind))
+
+    def _check_still(self, feed: str, ours: object, opened: Stream | None) -> None:
+        """Make sure that a shard was ours all the time that it took to open a stream, or close the stream again."""
+        if self._ours is None or self._ours.get(feed) is ours:
+            return
+        if opened is not None and (opened.merged is not None or feed not in self._ours):
+            self._publisher.close_streams([opened.key])
+        raise BusError(f"{feed} has changed hands")
 
     def _check_ours(self, feed: str) -> set[tuple[InstrumentId, object]] | None:
         if self._ours is None:
