@@ -4,15 +4,16 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.clock import NS_PER_S
+from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Source
 from heliograph.venues.contract import CandlePage
 from heliograph.venues.hyperliquid import VENUE
-from heliograph.venues.hyperliquid.candles import OVERDUE_NS, PAUSE_NS_MAX, SPACING_NS, Bars
+from heliograph.venues.hyperliquid.candles import OVERDUE_NS, PAUSE_NS_MAX, QUIET_NS, SLACK_NS, SPACING_NS, Bars
 from heliograph.venues.hyperliquid.instruments import USDM
 
 if TYPE_CHECKING:
@@ -60,10 +61,17 @@ def test_t9_a_later_successor_closes_nothing_since_a_silence_may_have_swallowed_
     assert take(bars, candle(6, 1)) == [(5, 1, True), (6, 1, False)]
 
 
+def silent(bars: Bars) -> Bars:
+    """Let the socket say something twice, with a silence between."""
+    bars.heard(START_NS)
+    bars.heard(START_NS + QUIET_NS + 1)
+    return bars
+
+
 def test_t9_after_a_silence_a_successor_closes_only_what_was_heard_of_again() -> None:
     bars = Bars(10)
     take(bars, candle(0, 1), candle(0, 1, instrument=ETH))
-    bars.doubt()
+    silent(bars)
     assert take(bars, candle(0, 2), candle(1, 1)) == [(0, 2, False), (0, 2, True), (1, 1, False)]
     assert take(bars, candle(1, 1, instrument=ETH)) == [(1, 1, False)]
     assert take(bars, candle(2, 1, instrument=ETH)) == [(1, 1, True), (2, 1, False)]
@@ -72,8 +80,20 @@ def test_t9_after_a_silence_a_successor_closes_only_what_was_heard_of_again() ->
 def test_a_late_revision_does_not_take_the_doubt_away() -> None:
     bars = Bars(10)
     take(bars, candle(0, 5))
-    bars.doubt()
+    silent(bars)
     assert take(bars, candle(0, 3), candle(1, 1)) == [(0, 3, False), (1, 1, False)]
+
+
+@pytest.mark.parametrize("usual_ns", [0, NS_PER_S, 20 * NS_PER_S])
+def test_a_silence_is_what_is_unusual_for_the_socket_and_five_seconds_at_most(usual_ns: int) -> None:
+    silence_ns = min(2 * usual_ns + SLACK_NS, QUIET_NS)
+    for rest_ns, closes in ((silence_ns - NS_PER_MS, True), (silence_ns + NS_PER_MS, False)):
+        bars = Bars(10)
+        for beat in range(300):
+            bars.heard(START_NS + beat * usual_ns)
+        take(bars, candle(0, 1))
+        bars.heard(START_NS + 299 * usual_ns + rest_ns)
+        assert ((0, 1, True) in take(bars, candle(1, 1))) is closes
 
 
 def test_m19_time_alone_closes_nothing() -> None:
@@ -99,7 +119,7 @@ def test_a_stream_that_ended_closes_nothing_when_it_comes_back() -> None:
     take(bars, candle(0, 1))
     bars.keep(())
     assert take(bars, candle(1, 1)) == [(1, 1, False)]
-    bars.doubt()
+    silent(bars)
     bars.keep(())
     assert take(bars, candle(7, 1)) == [(7, 1, False)]
     bars.keep([(BTC.id, Interval.M1)])

@@ -83,10 +83,10 @@ class Meeting:
     def go_on(self, until_ns: int, step_ns: int = NS_PER_S) -> None:
         while self.now_ns < until_ns:
             before_ns, self.now_ns = self.now_ns, min(self.now_ns + step_ns, until_ns)
-            for stream in self.session.streams.values():
-                if stream.kind == self.mute:
-                    continue
-                self._take(DIALECT.frames(stream, before_ns, self.now_ns))
+            heard = [stream for stream in self.session.streams.values() if stream.kind != self.mute]
+            said = [DIALECT.frames(stream, before_ns, self.now_ns) for stream in heard]
+            if frames := [frame for frames in said for frame in frames]:
+                self._take(frames)
             effects: list[Effect] = []
             self.feed.ticked(self.now_ns, effects)
             self._act(effects)
@@ -338,6 +338,7 @@ TROUBLES: list[tuple[MarketId, str, tuple[Fault, ...]]] = [
     (USDM, "BTC", (Fault(FaultKind.REORDER, match="l2Book", count=5),)),
     (USDM, "BTC", (Fault(FaultKind.WRONG_JSON, match="l2Book", count=3),)),
     (USDM, "xyz:XYZ100", (Fault(FaultKind.SILENCE, match="candle", duration_s=1.5),)),
+    *((SPOT, "@142", (Fault(FaultKind.HALF_OPEN, duration_s=duration_s),)) for duration_s in (0.5, 0.7, 1.0)),
 ]
 
 

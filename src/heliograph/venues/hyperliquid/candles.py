@@ -24,6 +24,9 @@ Key = tuple[InstrumentId, Interval]
 
 OVERDUE_NS: Final = 15 * NS_PER_S
 """How long after a candle's end, by our clock, REST is asked: any later than this, and nothing was traded since."""
+SLACK_NS: Final = NS_PER_S // 4
+QUIET_NS: Final = 5 * NS_PER_S
+"""A socket is silent after twice as long as it usually rests and this slack besides, but after five seconds at most."""
 SPACING_NS: Final = 20 * NS_PER_S
 """Between two such requests of one socket: ten sockets then spend half of the venue's budget at most."""
 PAUSE_NS_MAX: Final = 640 * NS_PER_S
@@ -43,6 +46,8 @@ class Bars:
         self._again: dict[Key, tuple[int, int]] = {}  # when to ask again, and how long to wait then
         self._settled: set[Key] = set()  # closed by REST already, so that nothing is to be asked
         self._doubted: set[Key] = set()  # not heard since a silence, so that its last revisions may have been lost
+        self._heard_ns = 0
+        self._rest_ns = 0  # how long the socket usually says nothing
         self._next_ns = 0
 
     def take(self, candle: Candle, events: list[VenueEvent]) -> None:
@@ -71,9 +76,17 @@ class Bars:
             self._doubted.discard(key)
         events.append(candle)
 
-    def doubt(self) -> None:
-        """Take note that the connection was silent: whatever is not heard of again is not known to be complete."""
-        self._doubted.update(self._open)
+    def heard(self, received_ns: int) -> None:
+        """Take note that the socket says something: after a silence, what is not heard of again may be incomplete.
+
+        What a silence is goes by the socket's own habits: a busy one is known to be silent after a blink, and one that
+        seldom speaks costs no more than a question to REST.
+        """
+        rested_ns = min(max(0, received_ns - self._heard_ns), QUIET_NS + 1) if self._heard_ns else 0
+        self._heard_ns = received_ns
+        if rested_ns > min(2 * self._rest_ns + SLACK_NS, QUIET_NS):
+            self._doubted.update(self._open)
+        self._rest_ns += (rested_ns - self._rest_ns) // 16
 
     def keep(self, wanted: Iterable[Key]) -> None:
         """Forget all others than these: their streams end, so that what was seen last need not be final."""

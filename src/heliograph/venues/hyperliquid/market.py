@@ -51,8 +51,6 @@ PING_NS: Final = 30 * NS_PER_S
 Source: https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/timeouts-and-heartbeats
 """
 PING: Final = b'{"method":"ping"}'
-QUIET_NS: Final = 5 * NS_PER_S
-"""After so long without a frame, by our own clock, the frames before may have been followed by some that were lost."""
 MESSAGES_PER_TICK: Final = 20
 """Control messages that may leave at once; the rest follows a second later: 2000 a minute for all sockets together."""
 _MARKET: Final = TradeCause.MARKET  # A member's look-up in its enumeration costs a tenth of a trade.
@@ -101,7 +99,6 @@ class Feed:
         self._books: dict[str, int] = {}  # how many books came, by the venue's name
         self._prices = Amounts(PRICES_REMEMBERED_MAX)
         self._venue_ms = 0  # the newest instant that the venue told
-        self._received_ns = 0
         self.change(connection.subscriptions, [])
 
     def opened(self, now_ns: int, effects: list[Effect]) -> None:
@@ -136,9 +133,7 @@ class Feed:
         """Take the text frames of one socket read, in order; one that is not documented becomes `Refused`."""
         append = events.append
         instruments, prices = self._instruments, self._prices
-        if received_ns - self._received_ns > QUIET_NS:
-            self._bars.doubt()
-        self._received_ns = received_ns
+        self._bars.heard(received_ns)
         self._heartbeat.since_ns = received_ns
         for index, frame in enumerate(frames):
             try:
