@@ -114,7 +114,7 @@ async def test_what_makes_it_so_cannot_be_left_out(rng: random.Random, say: Say,
     Everything is sent twice, and nobody listens or nobody speaks for longer than a bar lasts, so that this is certain.
     """
     switches = {} if off is None else {f"HELIOGRAPH_REPAIR_{off.upper()}": "false"}
-    async with standing(rng, say, **switches) as (house, record):
+    async with standing(rng, say, nodes=False, **switches) as (house, record):
         for victim in ("feed", "simulator", "server"):
             await house.kill(victim)
             await house.pass_bars(2)
