@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.config import BusSettings, ConnectorSettings, load, variables
+from heliograph.config import BusSettings, ConnectorSettings, described, load
 from heliograph.errors import ConfigError
 
 
@@ -12,8 +12,8 @@ from heliograph.errors import ConfigError
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in an empty folder without our variables, so that only what a test sets is there."""
     monkeypatch.chdir(tmp_path)
-    for name, _, _ in variables():
-        monkeypatch.delenv(name, raising=False)
+    for setting in described():
+        monkeypatch.delenv(setting.variable, raising=False)
     monkeypatch.delenv("HELIOGRAPH_CONFIG", raising=False)
     return tmp_path
 

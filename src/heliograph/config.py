@@ -11,11 +11,14 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
+import annotated_types
+import msgspec
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from heliograph.errors import ConfigError
@@ -23,7 +26,23 @@ from heliograph.errors import ConfigError
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 SECONDS_MAX: Final = 10_000_000
 """Some hundred days: whoever means "never" may say so much; infinity is no time that a loop could wait for."""
-Seconds = Annotated[float, Field(le=SECONDS_MAX)]
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """What a setting's number counts."""
+
+    name: str
+
+
+Seconds = Annotated[float, Field(le=SECONDS_MAX), Unit("seconds")]
+Symbols = Annotated[int, Unit("symbols")]
+Connections = Annotated[int, Unit("connections")]
+Failures = Annotated[int, Unit("failures")]
+Attempts = Annotated[int, Unit("attempts")]
+Events = Annotated[int, Unit("events")]
+Slots = Annotated[int, Unit("slots")]
+Entries = Annotated[int, Unit("entries")]
+Port = Annotated[int, Field(ge=0, le=65535), Unit("port")]
 
 
 class ConnectorSettings(BaseSettings):
@@ -37,22 +56,22 @@ class ConnectorSettings(BaseSettings):
     ws_ping_interval: Seconds = Field(20.0, gt=0, description="Seconds between our WebSocket pings")
     ws_ping_timeout: Seconds = Field(20.0, gt=0, description="Seconds that a pong may take")
     stream_idle_timeout: Seconds = Field(10.0, gt=0, description="Seconds without a quote after which a stream ends")
-    max_symbol_per_ws: int = Field(50, gt=0, description="Symbols on one WebSocket connection")
+    max_symbol_per_ws: Symbols = Field(50, gt=0, description="Symbols on one WebSocket connection")
     log_level: LogLevel = Field("INFO", description="How much is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    circuit_breaker_failure_threshold: int = Field(5, gt=0, description="Failures in a row that open the breaker")
+    circuit_breaker_failure_threshold: Failures = Field(5, gt=0, description="Failures in a row that open the breaker")
     circuit_breaker_recovery_timeout: Seconds = Field(30.0, gt=0, description="Seconds the breaker stays open at first")
-    circuit_breaker_half_open_calls: int = Field(1, gt=0, description="Attempts that a half-open breaker allows")
-    closed_queue_maxsize: int = Field(1000, gt=0, description="Events that the keep-every lane holds")
-    open_queue_maxsize: int = Field(0, ge=0, description="Slots of the latest-wins lane; 0: one for each instrument")
+    circuit_breaker_half_open_calls: Attempts = Field(1, gt=0, description="Attempts that a half-open breaker allows")
+    closed_queue_maxsize: Events = Field(1000, gt=0, description="Events that the keep-every lane holds")
+    open_queue_maxsize: Slots = Field(0, ge=0, description="Slots of the latest-wins lane; 0: one for each instrument")
     deduplication_window_seconds: Seconds = Field(120.0, gt=0, description="How long a delivered event is remembered")
-    deduplication_max_entries: int = Field(10000, gt=0, description="How many delivered events are remembered")
-    rest_pool_connections: int = Field(10, gt=0, description="REST connections to one host at most")
-    rest_pool_maxsize: int = Field(20, gt=0, description="REST connections in all at most")
+    deduplication_max_entries: Events = Field(10000, gt=0, description="How many delivered events are remembered")
+    rest_pool_connections: Connections = Field(10, gt=0, description="REST connections to one host at most")
+    rest_pool_maxsize: Connections = Field(20, gt=0, description="REST connections in all at most")
     wss_host: str = Field("127.0.0.1", description="Address that the WebSocket server listens on")
-    wss_port: int = Field(8765, ge=0, le=65535, description="Port that the WebSocket server listens on; 0: a free one")
+    wss_port: Port = Field(8765, description="Port that the WebSocket server listens on; 0: a free one")
     wss_log_level: LogLevel = Field("INFO", description="How much the WebSocket server logs")
     wss_subscribe_timeout: Seconds = Field(10.0, gt=0, description="Seconds that a client has to subscribe")
-    wss_health_check_port: int = Field(8766, ge=0, le=65535, description="Port of the probes; 0: a free one")
+    wss_health_check_port: Port = Field(8766, description="Port of the probes; 0: a free one")
     wss_health_check_enabled: bool = Field(True, description="Whether the probes are served")
 
 
@@ -63,8 +82,8 @@ class BusSettings(BaseSettings):
 
     valkey_url: str | None = Field(None, description="redis:// or rediss:// URL of the server; none: an embedded one")
     valkey_binary: Path | None = Field(None, description="The server program to embed, instead of the one found")
-    stream_maxlen: int = Field(10_000, gt=0, description="Entries kept in each market data stream, about")
-    feed_maxlen: int = Field(100_000, gt=0, description="Entries kept in each merged feed, about")
+    stream_maxlen: Entries = Field(10_000, gt=0, description="Entries kept in each market data stream, about")
+    feed_maxlen: Entries = Field(100_000, gt=0, description="Entries kept in each merged feed, about")
     feed_lease: Seconds = Field(6.0, ge=1, description="Seconds after which a feed worker that is not heard of is dead")
 
 
@@ -84,16 +103,33 @@ SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
     "repair": RepairSettings,
 }
 
-_NOT_SETTINGS: Final = frozenset(
-    {
-        "HELIOGRAPH_CONFIG",  # where the TOML file is
-        "HELIOGRAPH_ENDPOINT",  # read by the compatibility package
-        "HELIOGRAPH_CAPTURES",  # read by the tests
-        "HELIOGRAPH_CONFORMANCE",
-        "HELIOGRAPH_FAULTS",
-        "HELIOGRAPH_FAULTS_SEED",
-    }
+OUTSIDE: Final[Mapping[str, str]] = {
+    "HELIOGRAPH_CONFIG": "The TOML file of settings, where no command line names one",
+    "HELIOGRAPH_ENDPOINT": "http://host:port that the compatibility package uses instead of the venues' own addresses",
+}
+"""Variables that are read without being settings."""
+
+_OF_TESTS: Final = frozenset(
+    {"HELIOGRAPH_CAPTURES", "HELIOGRAPH_CONFORMANCE", "HELIOGRAPH_FAULTS", "HELIOGRAPH_FAULTS_SEED"}
 )
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting, as people are told of it."""
+
+    section: str
+    """The TOML file's table."""
+    name: str
+    """The key in that table."""
+    variable: str
+    default: str
+    """As a source would write it; empty where there is none."""
+    unit: str
+    """Empty where it is no number."""
+    accepted: str
+    """Its bounds or its choices; empty where any text will do."""
+    meaning: str
+
 
 Section = TypeVar("Section", bound=BaseSettings)
 
@@ -138,14 +174,38 @@ def load(section: type[Section], file: Path | None = None, **overrides: Any) -> 
     return values
 
 
-def variables() -> Iterator[tuple[str, str, str]]:
-    """Yield every setting as (variable, default as text, meaning), in the order to show them."""
-    for section in SECTIONS.values():
+def described() -> Iterator[Setting]:
+    """Yield every setting, in the order to show them."""
+    for heading, section in SECTIONS.items():
         for name, field in section.model_fields.items():
             default = "" if field.default is None else str(field.default)
-            if isinstance(field.default, bool):
-                default = default.lower()
-            yield _variable(section, name), default, field.description or ""
+            unit = next((mark.name for mark in field.metadata if isinstance(mark, Unit)), "")
+            yield Setting(
+                section=heading,
+                name=name,
+                variable=_variable(section, name),
+                default=default.lower() if isinstance(field.default, bool) else default,
+                unit=unit,
+                accepted=_accepted(field),
+                meaning=field.description or "",
+            )
+
+
+def _accepted(field: FieldInfo) -> str:
+    if field.annotation is bool:
+        return "true or false"
+    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
+    if choices:
+        return ", ".join(choices)
+    bounds = []
+    for mark in field.metadata:
+        if isinstance(mark, annotated_types.Gt):
+            bounds.append(f"above {mark.gt}")
+        elif isinstance(mark, annotated_types.Ge):
+            bounds.append(f"{mark.ge} or more")
+        elif isinstance(mark, annotated_types.Le):
+            bounds.append(f"at most {mark.le}")
+    return ", ".join(sorted(bounds, key=lambda bound: bound.startswith("at most")))
 
 
 def _variable(section: type[BaseSettings], name: str) -> str:
@@ -160,7 +220,7 @@ def _refuse_unknown(section: type[BaseSettings]) -> None:
     prefix = section.model_config["env_prefix"]
     known = _known()
     for name in [*os.environ, *_dotenv_file()]:
-        if name.startswith(prefix) and name not in known and name not in _NOT_SETTINGS:
+        if name.startswith(prefix) and name not in known and name not in OUTSIDE and name not in _OF_TESTS:
             raise ConfigError(f"unknown setting {name}", _close(name, known))
 
 

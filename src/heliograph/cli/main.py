@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(help="Show or check the settings.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(help="Show, check or explain the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 
 MARKET_HELP = "Such as spot, usdm (um) or coinm (cm); Binance needs it, and a symbol such as BTC/USDT:USDT tells it."
@@ -271,6 +271,16 @@ def config_check(
     from heliograph.cli.settings import check
 
     _finish(check(settings))
+
+
+@config_app.command("doc")
+def config_doc(
+    env: Annotated[bool, typer.Option("--env", help="As a file for .env, instead of Markdown.")] = False,
+) -> None:
+    """Print what every setting means, with its default, unit and bounds."""
+    from heliograph.cli.settings import doc
+
+    _finish(doc(as_env=env))
 
 
 def _finish(code: int | None) -> None:
