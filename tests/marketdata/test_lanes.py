@@ -151,6 +151,20 @@ def test_whatever_the_consumers_pace_no_live_bar_comes_after_its_final(
     assert metrics.quotes_closed == finals
 
 
+def test_what_somebody_else_delivers_leaves_both_lanes_and_the_sockets_go_on(
+    candle: Callable[..., Candle], btc: Instrument
+) -> None:
+    sink, tap = ListSink(0), Tap()
+    lanes, _ = _lanes(sink, tap, keep_max=4)
+    lanes.put([candle(bar, closed=True) for bar in range(4)])
+    lanes.put([candle(4), candle(1, closed=True, instrument=OTHERS[0]), candle(2, instrument=OTHERS[0])])
+    assert tap.calls == ["hold"]
+    lanes.discard({btc.id})
+    assert tap.calls == ["hold", "release"]
+    sink.allow(None)
+    assert sink.events == [candle(1, closed=True, instrument=OTHERS[0]), candle(2, instrument=OTHERS[0])]
+
+
 def test_tickers_share_the_latest_wins_lane(btc: Instrument) -> None:
     sink = ListSink(batches=0)
     lanes, metrics = _lanes(sink)

@@ -39,12 +39,13 @@ class ClusterReader:
         backoff_max_s: float = 0.5,
     ) -> None:
         endpoint = parse_url(url) if isinstance(url, str) else url
-        self._routes = Routes(endpoint, name=name)
+        self._routes = Routes(endpoint, name=name, timeout_s=REPLY_S_MAX)
         self._readers = [
             Reader(
                 endpoint,
                 {key: position},
                 block_s=BLOCK_S,
+                connect_timeout_s=REPLY_S_MAX,
                 reply_timeout_s=REPLY_S_MAX,
                 name=name,
                 backoff_max_s=backoff_max_s,

@@ -30,6 +30,9 @@ SKEW: Final = (1 - USABLE) / 2
 """The part of a lease by which our clock may differ from the server's. The ids of entries are times, and a taker's must
 be above the loser's: two workers' clocks, wrong in opposite directions, may eat up what is left of a lease."""
 
+REPLICA_MS_MAX: Final = 200
+"""How long a cluster's replica may take to hear of a shard that changes hands; longer, and it is taken all the same."""
+
 # The server's own time, so that no two workers need agree on one.
 _NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
@@ -213,6 +216,9 @@ class Leases:
             self._dead |= dead
             said = await self._ask(key, wanted)
         ours = {shard: epoch for shard, (epoch, holder) in said.items() if holder == self.worker}
+        if self._routes.clustered and not self._held.get(key, set()).issuperset(ours):
+            # A replica that is promoted in the next moment should know whom it was given to.
+            await self._routes.request(key, "WAIT", 1, REPLICA_MS_MAX)
         self._held.setdefault(key, set()).update(ours)
         return ours
 

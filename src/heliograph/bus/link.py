@@ -49,7 +49,7 @@ class Link(asyncio.Protocol):
     """
 
     def __init__(self, endpoint: Endpoint, resumed: Callable[[], None], ended: Callable[[], None]) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._resumed = resumed
         self._on_end = ended
         self._errors: list[str] = []
@@ -85,7 +85,7 @@ class Link(asyncio.Protocol):
                 expected.popleft()
                 waiting.done(taken[-1], waiting.error)
         except hiredis.ProtocolError as e:
-            self.abort(f"{self._endpoint}: not RESP: {e}")
+            self.abort(f"{self.endpoint}: not RESP: {e}")
 
     def _error(self, text: str) -> hiredis.ReplyError:
         """Note an error, however deep in a reply it stands, so that a reply need not be searched for one."""
@@ -104,7 +104,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits that no reply will come."""
         if self.lost is None:
-            self.lost = f"{self._endpoint}: {exc or 'the server closed the connection'}"
+            self.lost = f"{self.endpoint}: {exc or 'the server closed the connection'}"
         self._expected.clear()
         if not self._ended.done():
             self._ended.set_result(None)
@@ -169,7 +169,7 @@ class Link(asyncio.Protocol):
         self.send(payload, replies, last)
         await asyncio.wait({answered, self._ended}, return_when=asyncio.FIRST_COMPLETED)
         if not answered.done():
-            raise BusError(f"{self._endpoint}: the connection ended before every reply")
+            raise BusError(f"{self.endpoint}: the connection ended before every reply")
 
     async def request(self, *arguments: bytes | str | int) -> Reply:
         """Send one request and return its reply.
@@ -201,12 +201,12 @@ class Link(asyncio.Protocol):
             if error is None:
                 answer.set_result(reply)
             else:
-                answer.set_exception(refusal(self._endpoint, error))
+                answer.set_exception(refusal(self.endpoint, error))
 
         self.send(payload, replies, done)
         await asyncio.wait({answer, self._ended}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
-            raise BusError(f"{self._endpoint}: the connection ended before the reply")
+            raise BusError(f"{self.endpoint}: the connection ended before the reply")
         return answer.result()
 
 

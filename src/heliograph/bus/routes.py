@@ -74,7 +74,8 @@ class Routes:
         self._timeout_s = timeout_s
         self._primaries: dict[int, Endpoint] = {}
         self._links: dict[Endpoint, Link] = {}
-        self._opening = asyncio.Lock()
+        self._opening: dict[Endpoint, asyncio.Lock] = {}
+        self._silent: set[Endpoint] = set()  # who did not answer when last asked
         self.clustered = False
         """Whether it is a cluster; known once it was asked."""
 
@@ -117,6 +118,8 @@ class Routes:
                     return await link.exchange(payload, replies)
             except TimeoutError:
                 link.abort(f"no reply for {self._timeout_s:g} s")
+                self._silent.add(link.endpoint)
+                self.forget()
                 raise BusError(f"{self._endpoint}: no reply for {self._timeout_s:g} s") from None
             except asyncio.CancelledError:
                 link.abort("cancelled")  # Else the next request's reply would be behind this one's.
@@ -190,6 +193,8 @@ class Routes:
     async def _learn(self) -> None:
         seeds = self._known()
         random.shuffle(seeds)
+        # Who stands still accepts a connection, and costs a time-out each time that it is asked.
+        seeds.sort(key=self._silent.__contains__)
         failure: BusError | None = None
         for seed in seeds:
             try:
@@ -205,6 +210,8 @@ class Routes:
                 failure = e if failure is None or e.code else failure
                 continue
             except TimeoutError:
+                link.abort("no reply")
+                self._silent.add(seed)
                 failure = failure or BusError(f"{seed}: no reply for {self._timeout_s:g} s")
                 continue
             if slots:
@@ -216,11 +223,13 @@ class Routes:
         raise failure
 
     async def _open(self, endpoint: Endpoint) -> Link:
-        async with self._opening:
+        async with self._opening.setdefault(endpoint, asyncio.Lock()):
             link = self._links.get(endpoint)
             if link is None or link.lost is not None:
+                self._silent.add(endpoint)
                 link = await open_link(endpoint, name=self._name, timeout_s=self._timeout_s, ended=self._ended)
                 self._links[endpoint] = link
+                self._silent.discard(endpoint)
             return link
 
     def _close(self) -> None:

@@ -31,6 +31,8 @@ ROUND_ENTRIES: Final = 512
 """Entries in one write to a node at most; the next follows when all of it has been answered."""
 PING_EVERY_S: Final = 1.0
 PENDING_FACTOR_MAX: Final = 4
+ASK_S_MAX: Final = 2.0
+"""How long a node may take to say where the slots are; then another one is asked."""
 _PING: Final = resp.command("PING")
 
 
@@ -80,7 +82,7 @@ class Scatter:
         retain_s: float = 15.0,
         retained_bytes_max: int = 64 << 20,
         connect_timeout_s: float = 5.0,
-        reply_timeout_s: float = 5.0,
+        reply_timeout_s: float = 3.0,
         backoff_max_s: float = 0.5,
         close_timeout_s: float = 10.0,
         clock: Clock | None = None,
@@ -97,7 +99,7 @@ class Scatter:
         self._close_timeout_s = close_timeout_s
         self._clock = SystemClock() if clock is None else clock
         self.hold = Hold(leased=leased, resumed=self._wake_all)
-        self._routes = Routes(self._endpoint, name=f"{name}-questions", timeout_s=connect_timeout_s)
+        self._routes = Routes(self._endpoint, name=f"{name}-questions", timeout_s=min(connect_timeout_s, ASK_S_MAX))
         self._lanes: dict[str, Lane] = {}
         self._ready: dict[Endpoint, dict[Lane, None]] = {}
         self._wakes: dict[Endpoint, asyncio.Event] = {}
