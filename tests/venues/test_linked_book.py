@@ -218,6 +218,21 @@ def test_t6_a_checksum_that_is_not_to_be_verified_is_not() -> None:
     assert (linked.checksum_ok, linked.checksum_bad) == (2, 0)
 
 
+def test_a_level_that_falls_out_of_depth_is_taken_out_and_told() -> None:
+    """Or it would stand in the way once the levels before it are gone, since the venue says nothing more of it."""
+    linked = Book(BTC, lambda book: len(book.bids()), depth_max=2)
+    events: list[VenueEvent] = []
+    linked.start(snapshot(None, level("3", "1"), level("2", "1")), events, checksum=2)
+    pushes = delta(None, level("5", "1"), level("4", "1"))
+    linked.take(pushes, None, events, checksum=2)
+    told = events[-1]
+    assert isinstance(told, BookDelta)
+    assert told.bids == [*pushes.bids, level("3", "0"), level("2", "0")]
+    linked.take(delta(None, level("5", "0")), None, events, checksum=1)
+    assert (linked.gaps, linked.applied) == (0, 2)
+    assert events[-1] == delta(None, level("5", "0"))
+
+
 def test_books_are_kept_while_they_are_carried_and_say_which_are_due() -> None:
     eth = Instrument(VenueId("okx"), SPOT, "ETH-USDT")
     books = Books()

@@ -7,11 +7,14 @@ before; those that number nothing prove each delta by a checksum.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+import msgspec
+
 from heliograph.clock import NS_PER_S
-from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
+from heliograph.model.book import BookDelta, BookSnapshot, Level, OrderBook
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.market import Channel, Gap
+from heliograph.model.numbers import ZERO
 from heliograph.venues.again import Again
 
 STALE_MAX: Final = 20
@@ -31,10 +34,17 @@ class Book:
     Args:
         instrument: whose book it is.
         checksum_of: computes a book's checksum, for venues that send one.
+        depth_max: levels of each side, for venues that say nothing more of a level that fell out of that depth: it is
+            taken out, and that is told with the delta that pushed it out. Only of books that are held to a checksum.
 
     """
 
-    def __init__(self, instrument: Instrument, checksum_of: Callable[[OrderBook], int] | None = None) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        checksum_of: Callable[[OrderBook], int] | None = None,
+        depth_max: int | None = None,
+    ) -> None:
         self.instrument = instrument
         self.waiting = True
         self.dropped = 0
@@ -48,6 +58,7 @@ class Book:
         self.checksum_ok = 0
         self.checksum_bad = 0
         self._checksum_of = checksum_of
+        self._depth_max = depth_max
         self._shadow: OrderBook | None = None  # the book itself, kept only where checksums are to be verified
         self._last: int | None = None  # the number of the newest frame told
         self._stale_run = 0
@@ -137,6 +148,8 @@ class Book:
             return
         if self._shadow is not None:
             self._shadow.apply(delta)
+            if self._depth_max is not None:
+                delta = _cut(self._shadow, delta, self._depth_max)
             if checksum is not None and not self._verified(self._shadow, checksum):
                 self.break_off("a checksum does not match", None, delta.received_ns, events)
                 return
@@ -182,11 +195,13 @@ class Books:
 
     Args:
         checksum_of: see `Book`.
+        depth_max: see `Book`.
 
     """
 
-    def __init__(self, checksum_of: Callable[[OrderBook], int] | None = None) -> None:
+    def __init__(self, checksum_of: Callable[[OrderBook], int] | None = None, depth_max: int | None = None) -> None:
         self._checksum_of = checksum_of
+        self._depth_max = depth_max
         self._books: dict[str, Book] = {}
 
     @property
@@ -200,15 +215,25 @@ class Books:
         self._books = {}
         for instrument in instruments:
             kept = books.get(instrument.venue_symbol)
-            self._books[instrument.venue_symbol] = kept or Book(instrument, self._checksum_of)
+            self._books[instrument.venue_symbol] = kept or Book(instrument, self._checksum_of, self._depth_max)
 
     def of(self, instrument: Instrument) -> Book:
         """Return an instrument's book, which is begun if there is none yet."""
         book = self._books.get(instrument.venue_symbol)
         if book is None:
-            book = self._books[instrument.venue_symbol] = Book(instrument, self._checksum_of)
+            book = self._books[instrument.venue_symbol] = Book(instrument, self._checksum_of, self._depth_max)
         return book
 
     def due(self, now_ns: int) -> list[Instrument]:
         """Return the instruments whose book is to be subscribed to again, and take it that this is being done."""
         return [book.instrument for book in self._books.values() if book.due(now_ns)]
+
+
+def _cut(book: OrderBook, delta: BookDelta, depth_max: int) -> BookDelta:
+    """Take out what a delta has pushed beyond a depth, and return the delta that says so."""
+    bids: list[Level] = [(price, ZERO) for price, _ in book.bids()[depth_max:]]
+    asks: list[Level] = [(price, ZERO) for price, _ in book.asks()[depth_max:]]
+    if not bids and not asks:
+        return delta
+    book.apply(msgspec.structs.replace(delta, bids=bids, asks=asks, reset=False))
+    return msgspec.structs.replace(delta, bids=[*delta.bids, *bids], asks=[*delta.asks, *asks])
