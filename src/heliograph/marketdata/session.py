@@ -269,18 +269,18 @@ class Session:
                 return
             for window in windows:
                 window.book(now_ns)
-            self._say(self._unsaid.popleft().payload)
+            self._say(self._unsaid.popleft())
 
     def _hush(self) -> None:
         if self._saying is not None:
             self._saying.cancel()
             self._saying = None
 
-    def _say(self, payload: bytes) -> None:
+    def _say(self, message: Send) -> None:
         if self._socket is not None and self.open:
-            self._socket.send(payload)
-            if self._around.capture is not None:
-                self._around.capture(Direction.OUT, self.url, (payload,), self._around.clock.now_ns())
+            self._socket.send(message.payload)
+            if self._around.capture is not None and not message.secret:
+                self._around.capture(Direction.OUT, self.url, (message.payload,), self._around.clock.now_ns())
 
     def _refuse(self, refusals: Sequence[Refused], frames: Sequence[bytes], told: bool) -> None:
         """Count what is not as documented, show some of it, and give up a connection that says nothing else."""

@@ -68,7 +68,13 @@ class InstrumentPage(msgspec.Struct, frozen=True):
     market: MarketId
 
 
-Purpose = CandlePage | TradePage | BookPage | InstrumentPage
+class TickerPage(msgspec.Struct, frozen=True):
+    """Wants the last price and the day's volumes, at a venue whose streams do not tell them."""
+
+    instrument: Instrument
+
+
+Purpose = CandlePage | TradePage | BookPage | InstrumentPage | TickerPage
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -77,6 +83,8 @@ class Send(msgspec.Struct, frozen=True):
     payload: bytes
     heartbeat: bool = False
     """A sign of life: it waits behind no other message, and does not count against `Limits.connection_messages`."""
+    secret: bool = False
+    """Not to be recorded."""
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -241,6 +249,17 @@ class Limits(msgspec.Struct, frozen=True):
     """Codes of a no that another attempt may not meet: the venue is busy, or away."""
 
 
+class Credentials(msgspec.Struct, frozen=True):
+    """What a venue knows somebody by. It is shown to the venue, and never printed."""
+
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        """Tell that there is one, and nothing of it."""
+        return "Credentials(…)"
+
+
 class Market(msgspec.Struct, frozen=True):
     """One market of a venue, all that the shells need to know of it.
 
@@ -287,6 +306,10 @@ class Market(msgspec.Struct, frozen=True):
 
     None, or an answer of None: it is the one of the usual spellings (`naming.spellings`) that `instrument` takes.
     """
+    needs_credentials: bool = False
+    """Whether it gives nothing but lists to somebody without a key: a feed takes what `with_credentials` makes."""
+    with_credentials: "Callable[[Credentials], Market] | None" = None
+    """Makes the same market for somebody with a key; None where a key changes nothing."""
 
 
 class Venue(msgspec.Struct, frozen=True):
