@@ -24,11 +24,22 @@ def test_rendering_never_uses_an_exponent(value: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", "Infinity", "-Infinity", "sNaN", "1" * 39, "1E+39", "1E-39", "", "1,5", "9" * 100_000]
+    "text",
+    ["NaN", "Infinity", "-Infinity", "sNaN", "1" * 39, "1E+38", "12E+37", "-1E+38", "1E-39", "", "1,5", "9" * 100_000],
 )
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse(text)
+
+
+@given(st.builds(lambda digits, exponent: Decimal(digits).scaleb(exponent), st.integers(), st.integers(-45, 45)))
+def test_whatever_is_finite_can_be_read_again_from_its_text(value: Decimal) -> None:
+    """Or else what one process publishes, the next refuses: 1E+38 has 39 digits."""
+    try:
+        finite(value)
+    except ValueError:
+        return
+    assert parse(fixed(value)) == value
 
 
 def test_finite_returns_the_very_value() -> None:

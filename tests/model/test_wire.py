@@ -133,6 +133,12 @@ def test_no_bytes_make_a_reader_raise_anything_but_a_decode_error(data: bytes) -
         wire.decode_gap(data, INSTRUMENT)
 
 
+@pytest.mark.parametrize("extra", ["[" * 5000, '{"a":' * 5000])
+def test_a_reader_refuses_what_is_nested_without_end(extra: str) -> None:
+    with pytest.raises(DecodeError):
+        wire.decode_ticker(b'{"extra":' + extra.encode(), INSTRUMENT, RECEIVED_NS)
+
+
 def encoded(event: Event) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(wire.Encoder().encode(event), parse_float=str, parse_int=int)
     return document

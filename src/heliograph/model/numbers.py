@@ -12,12 +12,12 @@ DIGITS_MAX: Final = 38
 EXPONENT_MAX: Final = 38
 
 
-# 38 digits, and exponents from -38 (Emin - prec + 1) to 38 (Emax - prec + 1, which `clamp` enforces).
+# 38 digits, before the point as well (below 1E+38), so that what is written in fixed point can be read again; and at most
+# 38 after it (Emin - prec + 1).
 _EXACT = Context(
     prec=DIGITS_MAX,
     Emin=-1,
-    Emax=EXPONENT_MAX + DIGITS_MAX - 1,
-    clamp=1,
+    Emax=DIGITS_MAX - 1,
     traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded],
 )
 fits: Final[Callable[[Decimal], Decimal]] = _EXACT.plus

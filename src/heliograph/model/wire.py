@@ -196,6 +196,9 @@ class _GapEntry(msgspec.Struct):
     timestamp: str
 
 
+_FAULTS: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+"""What an entry can raise that is none: JSON, text, numbers and times, nesting without end."""
+
 _candle_decoder = msgspec.json.Decoder(_CandleEntry)
 _trade_decoder = msgspec.json.Decoder(_TradeEntry)
 _ticker_decoder = msgspec.json.Decoder(_TickerEntry)
@@ -230,7 +233,7 @@ def decode_candle(data: bytes, instrument: Instrument, received_ns: int) -> Cand
             received_ns,
             e.source,
         )
-    except (msgspec.MsgspecError, ValueError) as e:
+    except _FAULTS as e:
         raise DecodeError(f"not a candle entry: {e}") from e
 
 
@@ -255,7 +258,7 @@ def decode_trade(data: bytes, instrument: Instrument, received_ns: int) -> Trade
             received_ns,
             e.source,
         )
-    except (msgspec.MsgspecError, ValueError) as e:
+    except _FAULTS as e:
         raise DecodeError(f"not a trade entry: {e}") from e
 
 
@@ -281,7 +284,7 @@ def decode_ticker(data: bytes, instrument: Instrument, received_ns: int) -> Tick
             _instant(e.event_time),
             received_ns,
         )
-    except (msgspec.MsgspecError, ValueError) as e:
+    except _FAULTS as e:
         raise DecodeError(f"not a ticker entry: {e}") from e
 
 
@@ -295,7 +298,7 @@ def decode_order_book(data: bytes, instrument: Instrument, received_ns: int) -> 
     try:
         e = _book_decoder.decode(data)
         return BookSnapshot(instrument, _sides(e.bids), _sides(e.asks), e.sequence, _instant(e.event_time), received_ns)
-    except (msgspec.MsgspecError, ValueError) as e:
+    except _FAULTS as e:
         raise DecodeError(f"not an order book entry: {e}") from e
 
 
@@ -318,7 +321,7 @@ def decode_book_delta(data: bytes, instrument: Instrument, received_ns: int) -> 
             received_ns,
             e.reset,
         )
-    except (msgspec.MsgspecError, ValueError) as e:
+    except _FAULTS as e:
         raise DecodeError(f"not a book delta entry: {e}") from e
 
 
@@ -342,7 +345,7 @@ def decode_gap(data: bytes, instrument: Instrument) -> Gap:
             e.reason,
             from_iso(e.timestamp),
         )
-    except (msgspec.MsgspecError, ValueError) as e:
+    except _FAULTS as e:
         raise DecodeError(f"not a gap entry: {e}") from e
 
 
