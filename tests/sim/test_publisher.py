@@ -5,7 +5,7 @@ import aiohttp
 import pytest
 import uvloop
 
-from heliograph.sim import SimulatedBinance
+from heliograph.sim import Fault, FaultKind, SimulatedBinance, SimulatedVenue
 from heliograph.sim import publisher as publishing
 from heliograph.sim.publisher import text_frame
 
@@ -61,3 +61,22 @@ def test_a_client_that_was_cut_costs_the_others_nothing(loop: Callable[[], async
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(cut_and_write())
+
+
+async def test_a_venue_that_numbers_a_connection_s_frames_counts_what_is_lost_too() -> None:
+    async with (
+        SimulatedVenue("coinbase", seed=1, symbols=1, speed=60) as sim,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(sim.endpoints["spot"]["socket_url"]) as ws,
+        http.ws_connect(sim.endpoints["spot"]["socket_url"]) as other,
+    ):
+        numbers = []
+        for socket in (ws, other):
+            for channel in ("ticker", "heartbeats"):
+                await socket.send_json({"type": "subscribe", "channel": channel, "product_ids": ["BTC-USD"]})
+            numbers.append([(await socket.receive_json(timeout=5))["sequence_num"] for _ in range(20)])
+        assert numbers == [list(range(20))] * 2
+        await sim.fault(Fault(FaultKind.DROP, match="heartbeats", count=1))
+        seen = [(await other.receive_json(timeout=5))["sequence_num"] for _ in range(200)]
+        assert seen == sorted(seen)
+        assert seen[-1] - seen[0] in (199, 200)

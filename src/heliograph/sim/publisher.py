@@ -9,7 +9,7 @@ from aiohttp import web
 from heliograph.clock import Clock
 from heliograph.sim.faults import FaultKind, Faults
 from heliograph.sim.ledger import Ledger
-from heliograph.venues.dialect import Dialect, Session, Stream
+from heliograph.venues.dialect import Dialect, Numbering, Session, Stream
 
 BACKLOG_MAX: Final = 8 << 20
 """Bytes that a client may leave unread before it is cut, as venues cut slow readers."""
@@ -21,6 +21,7 @@ class Client:
     def __init__(self, session: Session[Any], socket: web.WebSocketResponse, request: web.BaseRequest) -> None:
         self.session = session
         self.socket = socket
+        self._numbering = session if isinstance(session, Numbering) else None
         self._transport = request.transport
         self.opened_s = self.pinged_s = self.active_s = time.monotonic()
         """When it was opened, last pinged, and when either side last said anything."""
@@ -29,6 +30,15 @@ class Client:
         self.outbox: list[bytes] = []
         self.held: list[bytes] = []
         """Frames that a fault keeps back until the next one has gone."""
+
+    def numbered(self, payload: bytes) -> bytes:
+        """Return what is about to be said with its number on this connection, where the venue knows such a thing."""
+        return payload if self._numbering is None else self._numbering.numbered(payload)
+
+    @property
+    def shares(self) -> bool:
+        """Whether it is sent the very same frames as others."""
+        return self._numbering is None
 
     def flush(self) -> None:
         """Write what is in the outbox as one piece; cut the client where it does not read."""
@@ -146,6 +156,8 @@ class Publisher:
                 if wrapped is None:
                     wrapped = [text_frame(self._dialect.wrapped(stream.name, payload)) for payload in payloads]
                 frames = wrapped
+            elif not client.shares:
+                frames = [text_frame(client.numbered(payload)) for payload in payloads]
             else:
                 if raw is None:
                     raw = [text_frame(payload) for payload in payloads]

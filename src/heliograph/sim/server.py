@@ -263,7 +263,7 @@ class Listener:
                 if reply.after_data:
                     client.flush()
                 for payload in reply.payloads:
-                    await client.socket.send_frame(payload, WSMsgType.TEXT)
+                    await client.socket.send_frame(client.numbered(payload), WSMsgType.TEXT)
                 if reply.close_code == WSCloseCode.ABNORMAL_CLOSURE:
                     client.cut()
                 elif reply.close_code is not None:

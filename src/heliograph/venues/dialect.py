@@ -5,7 +5,7 @@ sockets, the clock and the faults. One dialect serves one origin (host and port)
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -127,6 +127,17 @@ class Session(Protocol[S]):
 
     def farewell(self, now_ns: int) -> bytes | None:
         """Return the frame that announces that this server is about to close; None where it says nothing."""
+
+
+@runtime_checkable
+class Numbering(Protocol):
+    """A session that numbers all frames of its connection, whichever stream they are of; most venues have no such.
+
+    What is lost on its way has had its number, which is how a client notices.
+    """
+
+    def numbered(self, payload: bytes) -> bytes:
+        """Return a frame, or a reply, with the next number of this connection; called once for each, as they leave."""
 
 
 class Rest(Protocol):

@@ -1,0 +1,1 @@
+"""Coinbase, by its Advanced Trade interfaces."""
