@@ -8,9 +8,9 @@ import pytest
 from heliograph.app import Where, at_endpoint, client_limits, feed_settings, open_venues, rest_settings
 from heliograph.config import SECTIONS, ConnectorSettings, RepairSettings, load
 from heliograph.errors import ConfigError
-from heliograph.model.instrument import VenueId
+from heliograph.model.instrument import SPOT, VenueId
 from heliograph.sim.layouts import played
-from heliograph.venues import VENUES
+from heliograph.venues import VENUES, luno
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 
@@ -75,3 +75,24 @@ async def test_a_venue_that_cannot_be_simulated_is_told_with_those_that_can() ->
 def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError, match="not an endpoint"):
         at_endpoint(endpoint)
+
+
+async def test_a_key_from_the_settings_opens_a_venue_and_a_simulated_one_takes_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("heliograph.app.VENUES", {luno.VENUE.name: luno.VENUE})
+    name = luno.VENUE.name
+    for key, secret in ((None, None), ("keyid", "keysecret")):
+        if key and secret:
+            monkeypatch.setenv("HELIOGRAPH_LUNO_KEY", key)
+            monkeypatch.setenv("HELIOGRAPH_LUNO_SECRET", secret)
+        async with open_venues(Where()) as venues:
+            assert venues[name].markets[SPOT].needs_credentials is (key is None)
+        async with open_venues(Where(endpoint="http://localhost:1")) as venues:
+            market = venues[name].markets[SPOT]
+            assert (market.socket_url, market.needs_credentials) == ("ws://localhost:1", key is None)
+        async with open_venues(Where(simulated=True)) as venues:
+            market = venues[name].markets[SPOT]
+            assert market.socket_url.startswith("ws://127.0.0.1:")
+            assert not market.needs_credentials

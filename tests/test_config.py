@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.config import BusSettings, ConnectorSettings, described, load
+from heliograph.config import KEYS, BusSettings, ConnectorSettings, described, load, load_key
 from heliograph.errors import ConfigError
 
 
@@ -106,3 +106,15 @@ def test_no_time_is_longer_than_can_be_waited_for(value: str, monkeypatch: pytes
     monkeypatch.setenv("CONNECTOR_INACTIVITY_TIMEOUT", value)
     with pytest.raises(ConfigError, match="less than or equal to 10000000"):
         load(ConnectorSettings)
+
+
+def test_a_key_to_a_venue_is_whole_or_absent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_key("luno") is None
+    assert load_key("binance") is None
+    monkeypatch.setenv("HELIOGRAPH_LUNO_KEY", "abcdef")
+    with pytest.raises(ConfigError, match="HELIOGRAPH_LUNO_KEY and HELIOGRAPH_LUNO_SECRET, or neither"):
+        load_key("luno")
+    monkeypatch.setenv("HELIOGRAPH_LUNO_SECRET", "hunter2")
+    assert load_key("luno") == ("abcdef", "hunter2")
+    held = load(KEYS["luno"])
+    assert "hunter2" not in f"{held!r} {held} {held.model_dump(mode='json')}"

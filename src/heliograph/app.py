@@ -14,7 +14,7 @@ import structlog
 from heliograph.bus.leases import Identity, Leases
 from heliograph.bus.opening import open_publisher, open_reader
 from heliograph.clock import Clock, SystemClock
-from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load
+from heliograph.config import BusSettings, ConnectorSettings, RepairSettings, load, load_key
 from heliograph.connect import rest
 from heliograph.errors import ConfigError
 from heliograph.gateway.connection import Limits
@@ -33,7 +33,8 @@ from heliograph.model.instrument import MarketId, VenueId
 from heliograph.sim.layouts import played
 from heliograph.sim.venue import SimulatedVenue
 from heliograph.venues import VENUES, find_venue
-from heliograph.venues.contract import Market, Venue
+from heliograph.venues.contract import Credentials, Market, Venue
+from heliograph.venues.keys import with_keys
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -168,6 +169,17 @@ def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
     return {name: _moved(msgspec.structs.replace(VENUES[name], markets=markets), addresses)}
 
 
+def key_to(venue: VenueId) -> Credentials | None:
+    """Return the key to a venue that the settings hold; None where they hold none.
+
+    Raises:
+        ConfigError: they hold half of one, or cannot be read.
+
+    """
+    held = load_key(venue)
+    return None if held is None else Credentials(*held)
+
+
 @asynccontextmanager
 async def open_simulated(
     speed: float = 1.0, seed: int = 1, only: str | None = None
@@ -190,7 +202,7 @@ async def open_simulated(
         for name in names:
             simulated = await stack.enter_async_context(SimulatedVenue(name, seed=seed, speed=speed))
             venues |= at_simulator(simulated)
-        yield venues
+        yield with_keys(venues, lambda name: Credentials(str(name), "simulated"))
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -224,7 +236,7 @@ async def open_venues(where: Where, only: str | None = None) -> AsyncIterator[Ma
         async with open_simulated(where.speed, only=only) as venues:
             yield venues
     else:
-        yield VENUES if where.endpoint is None else at_endpoint(where.endpoint)
+        yield with_keys(VENUES if where.endpoint is None else at_endpoint(where.endpoint, VENUES), key_to)
 
 
 @asynccontextmanager

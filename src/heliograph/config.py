@@ -17,7 +17,7 @@ import annotated_types
 import msgspec
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -97,10 +97,29 @@ class RepairSettings(BaseSettings):
     backfill: bool = Field(True, description="Whether what is missing is asked for")
 
 
+class VenueKey(BaseSettings):
+    """An API key to a venue: both parts of it, or neither."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    key: SecretStr | None = Field(None, description="The id of an API key; without one the venue tells nothing")
+    secret: SecretStr | None = Field(None, description="The secret of that key")
+
+
+class LunoKey(VenueKey):
+    """The key to Luno; the variables' prefix is `HELIOGRAPH_LUNO_`."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_LUNO_", extra="forbid", frozen=True)
+
+
+KEYS: Final[Mapping[str, type[VenueKey]]] = {"luno": LunoKey}
+"""The venues that a key can be given to."""
+
 SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
     "connector": ConnectorSettings,
     "bus": BusSettings,
     "repair": RepairSettings,
+    **KEYS,
 }
 
 OUTSIDE: Final[Mapping[str, str]] = {
@@ -172,6 +191,29 @@ def load(section: type[Section], file: Path | None = None, **overrides: Any) -> 
         raise ConfigError(_explain(section, e)) from None
     values: Section = section.model_construct(**loaded.model_dump())
     return values
+
+
+def load_key(venue: str, file: Path | None = None) -> tuple[str, str] | None:
+    """Read the key to a venue: its id and its secret, which nobody prints. None where there is none.
+
+    Args:
+        venue: its name.
+        file: as in `load`.
+
+    Raises:
+        ConfigError: half of a key is given, or the settings cannot be read.
+
+    """
+    section = KEYS.get(venue)
+    if section is None:
+        return None
+    held = load(section, file)
+    if not held.key or not held.secret:
+        if held.key or held.secret:
+            names = [_variable(section, name) for name in ("key", "secret")]
+            raise ConfigError(f"half of the key to {venue}", (f"{names[0]} and {names[1]}, or neither",))
+        return None
+    return held.key.get_secret_value(), held.secret.get_secret_value()
 
 
 def described() -> Iterator[Setting]:

@@ -32,6 +32,17 @@ def test_every_setting_is_shown_and_no_password(
     assert "hunter2" not in capsys.readouterr().out
 
 
+def test_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HELIOGRAPH_LUNO_KEY", "abcdef")
+    monkeypatch.setenv("HELIOGRAPH_LUNO_SECRET", "hunter2")
+    for as_json in (True, False):
+        assert show(None, as_json=as_json) == 0
+        printed = capsys.readouterr().out
+        assert "HELIOGRAPH_LUNO_SECRET" in printed
+        assert "hunter2" not in printed
+        assert "abcdef" not in printed
+
+
 def test_usable_settings_are_said_to_be_usable(capsys: pytest.CaptureFixture[str]) -> None:
     assert check(None) == 0
     assert "all usable" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import Instrument, MarketId, VenueId
 from heliograph.venues.contract import Market, Subscription
 from heliograph.venues.directory import Directory
+from heliograph.venues.keys import require_key
 
 log = structlog.get_logger()
 
@@ -65,10 +66,11 @@ class InProcess:
         the list does not.
 
         Raises:
-            ConfigError: a symbol is not there.
+            ConfigError: a symbol is not there, or the market needs a key.
             VenueRejected: the venue refuses to be asked.
 
         """
+        require_key(market)
         key = (market.venue, market.market)
         self._markets[key] = market
         listed = self._lists.setdefault(key, _List(market))

@@ -23,6 +23,7 @@ from heliograph.model.event import VenueEvent
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle
 from heliograph.venues.contract import CandlePage, Connection, Effect, Fetch, Market, Refused, Request, VenueError
+from heliograph.venues.keys import require_key
 
 PAGES_MAX: Final = 300
 """Answers to one range; a venue that keeps having another page is not believed."""
@@ -68,11 +69,15 @@ class Downloader:
         rng: for the pauses.
         settings: the patience.
 
+    Raises:
+        ConfigError: the market needs a key.
+
     """
 
     def __init__(
         self, market: Market, client: rest.Client, clock: Clock, rng: random.Random, settings: Settings | None = None
     ) -> None:
+        require_key(market)
         self.market = market
         self.requests = 0
         """Answers that were taken so far."""

@@ -38,6 +38,7 @@ from heliograph.venues.contract import (
     TradePage,
     VenueError,
 )
+from heliograph.venues.keys import require_key
 
 log = structlog.get_logger()
 
@@ -85,6 +86,9 @@ class MarketFeed:
         capture: is given every frame, in both directions.
         seed: of the jitter; None: from the system.
 
+    Raises:
+        ConfigError: the market needs a key.
+
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class MarketFeed:
         capture: Capture | None = None,
         seed: int | None = None,
     ) -> None:
+        require_key(market)
         self.market = market
         self.metrics = metrics
         self._settings = settings

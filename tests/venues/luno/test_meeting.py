@@ -11,6 +11,9 @@ import pytest
 
 from heliograph.clock import NS_PER_S, SystemClock
 from heliograph.connect import rest
+from heliograph.errors import ConfigError
+from heliograph.marketdata.capture import Direction
+from heliograph.marketdata.download import Downloader
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedMetrics
@@ -33,10 +36,11 @@ from heliograph.venues.contract import (
     Send,
     Subscription,
     TradePage,
+    VenueError,
 )
 from heliograph.venues.dialect import Ask
 from heliograph.venues.luno import VENUE
-from heliograph.venues.luno.dialect import LEVELS, Dialect
+from heliograph.venues.luno.dialect import LEVELS, REVOKED, Dialect
 from heliograph.venues.luno.dialect_rest import Rest
 from heliograph.venues.luno.layout import LAYOUT
 from heliograph.venues.luno.streams import DURATIONS_S
@@ -364,3 +368,52 @@ def check_told_book(sim: SimulatedVenue, pair: str, deltas: list[BookDelta]) -> 
             right, wrong = right + same, wrong + (not same)
     assert right > 50
     return wrong
+
+
+async def test_without_a_key_whoever_wants_data_is_told_what_to_set() -> None:
+    market, clock = VENUE.markets[SPOT], SystemClock()
+    refused = pytest.raises(ConfigError, match="HELIOGRAPH_LUNO_KEY and HELIOGRAPH_LUNO_SECRET")
+    async with rest.Client(rest.Settings(), random.Random(7)) as client:
+        with refused:
+            MarketFeed(market, QUICK, Collector(), FeedMetrics("luno", "spot"), clock, client)
+        with refused:
+            Downloader(market, client, clock, random.Random(7))
+
+
+@pytest.mark.parametrize("key", ["abcdef", REVOKED])
+async def test_no_recording_has_the_key_and_a_revoked_one_is_said_to_be(key: str) -> None:
+    sink, lines, no = Collector(), list[bytes](), list[VenueError]()
+    told = asyncio.Event()
+
+    def refused(_subscriptions: Sequence[Subscription], error: VenueError) -> None:
+        no.append(error)
+        told.set()
+
+    def capture(_direction: Direction, url: str, frames: Sequence[bytes], _now_ns: int) -> None:
+        lines.extend([url.encode(), *frames])
+        if len(lines) > 50:
+            told.set()
+
+    assert MARKET.with_credentials is not None
+    keyed = MARKET.with_credentials(Credentials(key, "hunter2"))
+    async with (
+        SimulatedVenue("luno", seed=7, speed=60, symbols=1) as sim,
+        rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)) as client,
+    ):
+        where = sim.endpoints["spot"]
+        declared = msgspec.structs.replace(keyed, socket_url=where["socket_url"], rest_url=where["rest_url"])
+        feed = MarketFeed(
+            declared, QUICK, sink, FeedMetrics("luno", "spot"), SystemClock(), client,
+            refused=refused, capture=capture, seed=7,
+        )  # fmt: skip
+        feed.add([Subscription(Channel.BOOK, declared.instrument("XBTUSDT"))])
+        running = asyncio.create_task(feed.run())
+        try:
+            async with asyncio.timeout(20):
+                await told.wait()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    assert lines
+    assert b"hunter2" not in b"".join(lines)
+    assert {error.code for error in no} == ({"invalid_credentials"} if key == REVOKED else set())
