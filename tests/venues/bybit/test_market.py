@@ -300,7 +300,7 @@ def test_m13_m12_t27_a_quiet_socket_pings_within_twenty_seconds_and_nothing_else
     for second in range(1, 601):
         effects = ticked(codec, NOW_NS + second * NS_PER_S)
         if effects:
-            assert effects == [Send(PING)]
+            assert effects == [Send(PING, heartbeat=True)]
             pings.append(second)
             assert decode(codec, b'{"success":true,"ret_msg":"pong","conn_id":"x","op":"ping"}') == ([], [])
     assert pings == list(range(19, 601, 19))
@@ -310,7 +310,7 @@ def test_m13_m12_t27_a_quiet_socket_pings_within_twenty_seconds_and_nothing_else
 def test_a_clock_set_back_does_not_silence_the_heartbeat() -> None:
     codec = feed("spot", wants("spot", "BTCUSDT", Channel.TRADES))
     opened(codec)
-    assert Send(PING) in ticked(codec, NOW_NS - 3600 * NS_PER_S)
+    assert Send(PING, heartbeat=True) in ticked(codec, NOW_NS - 3600 * NS_PER_S)
 
 
 def test_before_it_is_open_a_feed_says_nothing() -> None:

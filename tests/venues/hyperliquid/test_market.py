@@ -280,10 +280,10 @@ def test_trades_that_are_repeated_can_be_told_by_their_number_and_dust_has_none(
     fixture: Callable[[str], bytes],
 ) -> None:
     events, _ = decode(feed(*ALL), fixture("trades.json"), fixture("trades.json"))
-    window = TradeWindow(120 * NS_PER_S, 100)
+    known = TradeWindow(120 * NS_PER_S, 100).open(instrument("BTC").id)
     ids = [e.trade_id for e in events if isinstance(e, Trade)]
     assert ids == ["1016375172059570", None, "1016375172059570", None]
-    assert [window.is_new(instrument("BTC").id, i, 0) for i in ids if i is not None] == [True, False]
+    assert [known.is_new(i, 0) for i in ids if i is not None] == [True, False]
 
 
 def test_t33_a_trades_number_beyond_two_to_the_53_is_exact(fixture: Callable[[str], bytes]) -> None:
@@ -478,7 +478,7 @@ def test_t27_ten_quiet_minutes_bring_pings_and_nothing_else() -> None:
     for second in range(1, 601):
         now_ns = NOW_NS + second * NS_PER_S
         for effect in ticked(codec, now_ns):
-            assert effect == Send(PING)
+            assert effect == Send(PING, heartbeat=True)
             pings += 1
             decode(codec, b'{"channel":"pong"}', received_ns=now_ns)
             heard_ns = now_ns
@@ -495,7 +495,7 @@ def test_t27_a_venue_that_speaks_is_not_pinged_and_a_clock_set_back_is_no_excuse
     for second in range(1, 200):
         decode(codec, fixture("book.json"), received_ns=NOW_NS + second * NS_PER_S)
         assert ticked(codec, NOW_NS + second * NS_PER_S) == []
-    assert ticked(codec, NOW_NS - 3600 * NS_PER_S) == [Send(PING)]
+    assert ticked(codec, NOW_NS - 3600 * NS_PER_S) == [Send(PING, heartbeat=True)]
     assert ticked(codec, NOW_NS - 3599 * NS_PER_S) == []
 
 

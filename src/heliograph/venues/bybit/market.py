@@ -150,7 +150,7 @@ class Feed:
         """Say what is still to be said, ping, and ask again for books that have no snapshot."""
         self._control.ticked(now_ns, effects)
         if self._heartbeat.due(now_ns):
-            effects.append(Send(PING))
+            effects.append(Send(PING, heartbeat=True))
         self._mend(now_ns, effects)
 
     def decode(

@@ -136,7 +136,7 @@ class Feed:
         """Say what is still to be said, keep the socket alive, and ask for snapshots that are due."""
         self._control.ticked(now_ns, effects)
         if self._heartbeat.due(now_ns):
-            effects.append(Send(ping(self._rules.wire, now_ns // NS_PER_S)))
+            effects.append(Send(ping(self._rules.wire, now_ns // NS_PER_S), heartbeat=True))
         self._books.ticked(now_ns, effects)
 
     def decode(

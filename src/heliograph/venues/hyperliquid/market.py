@@ -121,7 +121,7 @@ class Feed:
         """Say what is still to be said, ping a venue that is silent, and ask for candles that are overdue."""
         self._control.tick(now_ns, effects)
         if self._heartbeat.due(now_ns):
-            effects.append(Send(PING))
+            effects.append(Send(PING, heartbeat=True))
         self._wishes.ticked(effects)
         page = self._bars.due(now_ns)
         if page is not None:
