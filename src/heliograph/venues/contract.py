@@ -306,6 +306,8 @@ class Market(msgspec.Struct, frozen=True):
 
     None, or an answer of None: it is the one of the usual spellings (`naming.spellings`) that `instrument` takes.
     """
+    past_only: tuple[Interval, ...] = ()
+    """Those of `intervals` that REST has and no stream: past candles can be had, a subscription is refused."""
     needs_credentials: bool = False
     """Whether it gives nothing but lists to somebody without a key: a feed takes what `with_credentials` makes."""
     with_credentials: "Callable[[Credentials], Market] | None" = None

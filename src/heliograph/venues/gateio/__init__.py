@@ -81,6 +81,8 @@ def _market(rules: Rules, list_name: str, aliases: tuple[str, ...], socket_url: 
         read_answer=partial(read_answer, rules),
         # Else sizes are cut to whole contracts. https://www.gate.com/announcements/article/48788
         headers={} if rules.rest.market == SPOT else {"X-Gate-Size-Decimal": "1"},
+        # The candlestick channels have neither. https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
+        past_only=tuple(i for i in (Interval.W1, Interval.MO1) if i in rules.intervals.values()),
     )
 
 
