@@ -9,7 +9,8 @@
     ├── VenueUnreachable   the venue did not answer: try again later
     ├── VenueRejected      the venue answered no: trying again will not help
     ├── OutcomeUnknown     bytes left and no clear answer came: reconcile before anything else
-    └── SettlementError    a settlement rule was broken
+    ├── SettlementError    a settlement rule was broken
+    └── Nonconforming      a venue's codec is not what the conformance kit asks of it
 
 Errors hold facts as attributes and build their message from them.
 """
@@ -118,3 +119,20 @@ class SettlementError(HeliographError):
     def __init__(self, code: str, what: str) -> None:
         self.code = code
         super().__init__(f"{what} ({code})")
+
+
+class Nonconforming(HeliographError, AssertionError):
+    """A venue does not hold what every venue promises; a failed assertion to whatever runs the check.
+
+    Args:
+        place: the venue, and the market where it is one market's fault.
+        claim: what should be true.
+        found: what was found instead.
+
+    """
+
+    def __init__(self, place: str, claim: str, found: str = "") -> None:
+        self.place = place
+        self.claim = claim
+        self.found = found
+        super().__init__(f"{place}: {claim}; found: {found}" if found else f"{place}: {claim}")

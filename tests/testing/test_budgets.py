@@ -1,0 +1,62 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from heliograph.testing.budgets import check_asking, check_plan
+from heliograph.venues.contract import Effect, Send
+from tests.testing.breaking import BYBIT, altered, caught, limited, meddled
+
+put = msgspec.structs.replace
+
+
+def planned(change: Any) -> Any:
+    return altered(BYBIT, plan=lambda market: lambda wanted, most: change(market.plan, list(wanted), most))
+
+
+@pytest.mark.parametrize(
+    ("change", "claim"),
+    [
+        (lambda plan, wanted, most: plan(wanted[:-1], most), "carries all that is wanted"),
+        (lambda plan, wanted, most: plan(wanted, most + 1), "at most 50 instruments"),
+        (lambda plan, wanted, most: plan(wanted, most) + plan(wanted[:1], most), "carries each subscription once"),
+        (
+            lambda plan, wanted, most: [put(plan(wanted, most)[0], subscriptions=tuple(wanted))],
+            "at most 500 streams|50 ins",
+        ),
+    ],
+    ids=["forgets", "crowds", "doubles", "one socket"],
+)
+def test_t30_a_plan_beyond_the_bounds_is_found(change: Any, claim: str) -> None:
+    caught(check_plan, planned(change), claim, "spot")
+
+
+def test_t30_a_message_with_too_many_arguments_is_found() -> None:
+    """Ten are allowed at Bybit's spot."""
+
+    def joined(_events: list[Any], effects: list[Effect]) -> None:
+        sends = [effect for effect in effects if isinstance(effect, Send) and b"subscribe" in effect.payload]
+        if len(sends) > 1:
+            messages = [msgspec.json.decode(send.payload) for send in sends]
+            args = [arg for message in messages for arg in message["args"]]
+            effects[:] = [Send(msgspec.json.encode({**messages[0], "args": args}))]
+
+    caught(check_asking, meddled(joined, BYBIT), "no reason to complain|asked for what is wanted", "spot")
+
+
+def test_t30_a_codec_that_asks_too_fast_is_found() -> None:
+    caught(check_asking, limited(messages_per_s_max=1), "messages leave in a second", "spot")
+
+
+def test_t30_too_many_streams_on_a_socket_are_found() -> None:
+    caught(check_asking, limited(streams_per_connection_max=100), "the streams of a socket have a bound", "spot")
+
+
+def test_subscriptions_that_are_never_asked_for_are_found() -> None:
+    sent: list[Effect] = []
+
+    def lazy(_events: list[Any], effects: list[Effect]) -> None:
+        sent.extend(effect for effect in effects if isinstance(effect, Send))
+        effects[:] = [e for e in effects if not isinstance(e, Send) or len(sent) < 5]
+
+    caught(check_asking, meddled(lazy, BYBIT), "asked for what is wanted|no reason to complain", "spot")
