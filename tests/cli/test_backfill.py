@@ -182,7 +182,7 @@ async def test_what_the_venue_refuses_is_one_line_and_what_was_written_stays(tmp
 
 @pytest.mark.parametrize("venue", PLAYED)
 def test_simulated_venues_have_a_past_to_write(venue: str, tmp_path: Path) -> None:
-    symbols = {"hyperliquid": ["BTC", "ETH"]}.get(venue, ["BTC/USDT", "BTC/USDT:USDT"])
+    symbols = {"hyperliquid": ["BTC", "ETH"], "luno": ["BTC/USDT", "ETH/USDT"]}.get(venue, ["BTC/USDT", "BTC/USDT:USDT"])
     since = iso_ms(time.time_ns() - 60 * MINUTE_NS)
     done = finished("backfill", venue, *symbols, "--from", since, "--simulated", "--json", "-d", str(tmp_path))
     assert done.returncode == 0, done.stderr
