@@ -283,6 +283,24 @@ def config_doc(
     _finish(doc(as_env=env))
 
 
+@app.command()
+def doctor(
+    url: Annotated[str | None, typer.Option("--valkey", help="URL of the server; default: the settings.")] = None,
+    venue: Annotated[
+        list[str] | None, typer.Option("--venue", help="Also look at this venue; may be repeated, or `all`.")
+    ] = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="With --venue: simulated, without network.")] = False,
+    directory: Annotated[Path, typer.Option("--directory", help="Where captures and files would go.")] = Path(),
+    settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Look for what could be in the way: machine, settings, server, ports, venues; exit code 1 if something is."""
+    from heliograph.cli.doctor import Patient
+    from heliograph.cli.doctor import doctor as run
+
+    _finish(run(Patient(url, tuple(venue or ()), simulated, directory, settings), as_json=json))
+
+
 def _finish(code: int | None) -> None:
     if code:
         raise typer.Exit(code)

@@ -12,8 +12,8 @@ DIGITS_MAX: Final = 38
 EXPONENT_MAX: Final = 38
 
 
-# 38 digits, before the point as well (below 1E+38), so that what is written in fixed point can be read again; and at most
-# 38 after it (Emin - prec + 1).
+# 38 digits, and no more before the point either (below 1E+38), so that fixed point can be read again;
+# at most 38 after it (Emin - prec + 1).
 _EXACT = Context(
     prec=DIGITS_MAX,
     Emin=-1,
