@@ -310,7 +310,9 @@ class Process:
     def _disconnect(self, socket: Socket, pause_ns: int) -> None:
         if socket in self.sockets:
             self.sockets.remove(socket)
-            self.pipeline.lost(socket.number)
+            out: list[Event] = []
+            self.pipeline.lost(socket.number, self.venue.now_ns, out)
+            self.lanes.put(out)
             self._retry_ns = self.venue.now_ns + pause_ns
 
     def _read(self, socket: Socket) -> None:

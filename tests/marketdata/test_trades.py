@@ -26,14 +26,14 @@ class Rig:
     def __init__(self, btc: Instrument, last: int | None = None, *, by_request: bool = True, **changes: object) -> None:
         self.metrics = FeedMetrics("binance", "spot")
         patience = trade_patience(FeedSettings(**changes), by_request=by_request)  # type: ignore[arg-type]
-        window = TradeWindow(120 * NS_PER_S, 100)
-        self.track = TradeTrack(btc, patience, window, self.metrics, last)
+        ids = TradeWindow(120 * NS_PER_S, 100).open(btc.id)
+        self.track = TradeTrack(btc, patience, ids, self.metrics, last)
         self.out: list[Event] = []
         self.now_ns = 0
 
     def take(self, *trades: Trade) -> None:
         for trade in trades:
-            self.track.take(trade, self.now_ns, self.out)
+            self.track.take(trade, 1, self.now_ns, self.out)
 
     def due(self, after_ns: int = GRACE_NS) -> TradePage | None:
         self.now_ns += after_ns
@@ -124,6 +124,16 @@ def test_trades_without_numbers_are_told_apart_by_id(trade: Make, btc: Instrumen
     rig = Rig(btc)
     rig.take(trade(None, trade_id="a"), trade(None, trade_id="b"), trade(None, trade_id="a"), trade(None))
     assert len(rig.out) == 3
+
+
+def test_trades_without_numbers_that_a_lost_connection_may_have_cost_are_a_gap(trade: Make, btc: Instrument) -> None:
+    rig = Rig(btc)
+    rig.take(trade(None, trade_id="a", event_s=1))
+    rig.track.lost(1, 0, rig.out)
+    assert rig.track.take(trade(None, trade_id="b", event_s=5), 2, 0, rig.out)
+    rig.track.settle(0, rig.out)
+    assert [getattr(event, "trade_id", event) for event in rig.out] == ["a", rig.out[1], "b"]
+    assert isinstance(rig.out[1], Gap)
 
 
 def test_what_waits_is_bounded(trade: Make, btc: Instrument) -> None:

@@ -61,6 +61,12 @@ class Intake:
         self.pipeline.failed(purpose, reason, now_ns, received_ns, out, unreachable=unreachable)
         self.lanes.put(out)
 
+    def lost(self, source: int) -> None:
+        """Take note that a connection is gone for good."""
+        out: list[Event] = []
+        self.pipeline.lost(source, time.monotonic_ns(), out)
+        self.lanes.put(out)
+
     def due(self) -> list[CandlePage | TradePage]:
         """Return the pages to ask for at present."""
         out: list[Event] = []

@@ -46,6 +46,7 @@ class Pipeline:
         self._window = TradeWindow(int(settings.dedupe_window_s * NS_PER_S), settings.dedupe_entries_max)
         self._candles: dict[CandleKey, CandleTrack] = {}
         self._trades: dict[InstrumentId, TradeTrack] = {}
+        self._unsettled: dict[TradeTrack, None] = {}
         self._tickers: dict[InstrumentId, TickerFold] = {}
         self._books: dict[InstrumentId, BookFold] = {}
 
@@ -70,7 +71,7 @@ class Pipeline:
             case Channel.TRADES:
                 if instrument.id not in self._trades:
                     self._trades[instrument.id] = TradeTrack(
-                        instrument, self._trade_patience, self._window, self._metrics, mark
+                        instrument, self._trade_patience, self._window.open(instrument.id), self._metrics, mark
                     )
             case Channel.TICKER:
                 self._tickers.setdefault(instrument.id, TickerFold(instrument))
@@ -87,6 +88,7 @@ class Pipeline:
                 self._candles.pop((instrument, subscription.interval), None)
             case Channel.TRADES:
                 self._trades.pop(instrument, None)
+                self._window.leave(instrument)
             case Channel.TICKER:
                 self._tickers.pop(instrument, None)
             case Channel.BOOK:
@@ -119,8 +121,8 @@ class Pipeline:
                     out.append(event)
             elif type(event) is Trade:
                 numbered = trades.get(event.instrument.id)
-                if numbered is not None:
-                    numbered.take(event, now_ns, out)
+                if numbered is not None and numbered.take(event, source, now_ns, out):
+                    self._unsettled[numbered] = None
                 if tickers:
                     self._take_price(event)
             elif type(event) is BookTop:
@@ -132,6 +134,10 @@ class Pipeline:
                         out.append(ticker)
             else:
                 self._take_other(event, source, now_ns, out)
+        if self._unsettled:
+            unsettled, self._unsettled = self._unsettled, {}
+            for waiting in unsettled:
+                waiting.settle(now_ns, out)
 
     def due(self, now_ns: int, received_ns: int, out: list[Event]) -> list[CandlePage | TradePage]:
         """Return the ranges to ask REST for; each is to be followed by `answered` or `failed`."""
@@ -187,10 +193,17 @@ class Pipeline:
         for track in self._candle_tracks(subscriptions):
             track.refresh_at(refresh_ns)
 
-    def lost(self, source: int) -> None:
-        """Take note that a connection is gone for good."""
+    def relieved(self, source: int, heir: int) -> None:
+        """Take note that a connection is about to end, and that another one already carries all that it does."""
+        for track in self._trades.values():
+            track.relieved(source, heir)
+
+    def lost(self, source: int, now_ns: int, out: list[Event]) -> None:
+        """Take note that a connection is gone for good, and append what waited for that."""
         for book in self._books.values():
             book.lost(source)
+        for track in self._trades.values():
+            track.lost(source, now_ns, out)
 
     def tell_books(self, now_ns: int, out: list[Event]) -> None:
         """Append the snapshots of books that changed and whose turn it is."""

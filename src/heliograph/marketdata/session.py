@@ -153,7 +153,7 @@ class Session:
         self.closed_reason = reason
         around.metrics.active_connections -= 1
         around.sessions.discard(self)
-        around.intake.pipeline.lost(self.number)
+        around.intake.lost(self.number)
         self._hush()
         if self.place is not None:
             self.place.leave()

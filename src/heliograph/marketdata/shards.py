@@ -236,7 +236,7 @@ class Shard:
             if self._connected_before:
                 self._metrics.reconnections += 1
             self._connected_before = True
-            if len(self.sessions) == 1:
+            if not any(other.open for other in self.sessions if other is not session):
                 self._pipeline.interrupted(self.subscriptions, time.monotonic_ns() + self._inactivity_ns)
             return session
 
@@ -262,6 +262,8 @@ class Shard:
             if not old.open:
                 return old
             await self._pause()
+        if old.open:
+            self._pipeline.relieved(old.number, fresh.number)
         old.close("moved")
         await old.wait_closed()  # Until then its frames are taken too, and what both said is told once.
         self.sessions.remove(old)

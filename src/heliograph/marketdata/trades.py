@@ -1,14 +1,15 @@
 """Continuity of one instrument's trades: each exactly once, in the venue's order, or an explicit gap.
 
 Where the venue numbers an instrument's trades without holes, a jump of the number is a hole: what follows waits until
-REST has filled it, or until it is given up. Where it does not, trades are told apart by id within a window.
+REST has filled it, or until it is given up. Where it does not, see `carriers`.
 """
 
 from typing import Final
 
 from heliograph.clock import NS_PER_S
 from heliograph.marketdata.backfill import Hole, Patience
-from heliograph.marketdata.dedupe import TradeWindow
+from heliograph.marketdata.carriers import Carriers
+from heliograph.marketdata.dedupe import TradeIds
 from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedMetrics
 from heliograph.model.event import Event
@@ -46,7 +47,7 @@ class TradeTrack:
     Args:
         instrument: whose trades.
         patience: how long to wait for what is missing.
-        window: the ids seen, shared by all instruments of a feed.
+        ids: those of its trades that were told.
         metrics: where duplicates and gaps are counted.
         last_sequence: the number of the newest trade that the consumer already has; with it, what happened since is a
             hole to fill. None: whatever comes first is the beginning.
@@ -57,7 +58,7 @@ class TradeTrack:
         self,
         instrument: Instrument,
         patience: Patience,
-        window: TradeWindow,
+        ids: TradeIds,
         metrics: FeedMetrics,
         last_sequence: int | None = None,
     ) -> None:
@@ -65,8 +66,10 @@ class TradeTrack:
         self.touched_ns: int | None = None
         """When a trade last came, news or not."""
         self._patience = patience
-        self._window = window
         self._metrics = metrics
+        self._carriers = Carriers(
+            instrument, ids, metrics, patience.held_max, dedupe=patience.dedupe, explicit=patience.backfill
+        )
         self._expected = None if last_sequence is None else last_sequence + 1
         self._newest_ns: int | None = None
         self._held: dict[int, Trade] = {}
@@ -83,13 +86,24 @@ class TradeTrack:
         """How many trades wait for a hole before them."""
         return len(self._held)
 
-    def take(self, trade: Trade, now_ns: int, out: list[Event]) -> None:
-        """Take a trade: deliver it to `out`, hold it, or drop it as told already."""
+    def take(self, trade: Trade, source: int, now_ns: int, out: list[Event]) -> bool:
+        """Take a trade: deliver it to `out`, hold it, or drop it as told already.
+
+        Args:
+            trade: the trade.
+            source: which connection it came from.
+            now_ns: the time.
+            out: what is to be delivered.
+
+        Returns:
+            Whether `settle` is to be called once all of the batch has been taken.
+
+        """
         self.touched_ns = now_ns
         sequence = trade.sequence
         if sequence is None:
-            self._take_by_id(trade, now_ns, out)
-        elif sequence == self._expected or self._expected is None:
+            return self._carriers.take(trade, source, now_ns, out)
+        if sequence == self._expected or self._expected is None:
             out.append(trade)
             self._expected = sequence + 1
             self._newest_ns = trade.event_ns
@@ -103,6 +117,19 @@ class TradeTrack:
             self._restart(trade, sequence, out)
         else:
             self._repeated(trade, out)
+        return False
+
+    def settle(self, now_ns: int, out: list[Event]) -> None:
+        """Deliver of a batch without numbers what follows what was told."""
+        self._carriers.settle(now_ns, out)
+
+    def relieved(self, source: int, heir: int) -> None:
+        """Take note that a connection is about to end, and that another one already carries all that it does."""
+        self._carriers.relieved(source, heir)
+
+    def lost(self, source: int, now_ns: int, out: list[Event]) -> None:
+        """Take note that a connection is gone for good: trades without numbers may be lost with it."""
+        self._carriers.lost(source, now_ns, out)
 
     def due(self, now_ns: int, received_ns: int, out: list[Event]) -> TradePage | None:
         """Return the range to ask REST for, if it is time to; its answer is awaited from then on.
@@ -148,13 +175,6 @@ class TradeTrack:
         if page is self._asked:
             self._asked = None
             self._missed(reason, now_ns, received_ns, out)
-
-    def _take_by_id(self, trade: Trade, now_ns: int, out: list[Event]) -> None:
-        known = trade.trade_id is not None and not self._window.is_new(self.instrument.id, trade.trade_id, now_ns)
-        if known:
-            self._repeated(trade, out)
-        else:
-            out.append(trade)
 
     def _repeated(self, trade: Trade, out: list[Event]) -> None:
         self._metrics.duplicates += 1
