@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check format bench faults conformance lock clean
+.PHONY: help setup demo test check format bench faults conformance fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml compat/pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e compat
 	@touch $@
 
-demo: setup ## live candles from a simulated Binance, through a server, on your screen (ARGS="--headless --duration 20")
+demo: setup ## live candles of all venues, simulated, through a server, on your screen (ARGS="--headless --duration 20")
 	@$(BIN)/heliograph demo $(ARGS)
 
 test: setup ## the test suite (ARGS="-k name" to choose)
@@ -52,11 +52,23 @@ conformance: .venv-conformance/.ready ## the venues' own clients against the sim
 	@$(BIN)/uv pip install --quiet --python .venv-conformance/bin/python --require-hashes -r requirements-conformance.lock
 	@touch $@
 
+fuzz: .venv-fuzz/.ready ## every decoder under a coverage-guided fuzzer for a minute (ARGS="--seconds 600 --target okx")
+	@.venv-fuzz/bin/python -m fuzz $(ARGS)
+
+.venv-fuzz/.ready: requirements.lock requirements-fuzz.lock | setup
+	@$(PYTHON) -m venv --clear .venv-fuzz
+	@$(BIN)/uv pip install --quiet --python .venv-fuzz/bin/python --require-hashes -r requirements.lock -r requirements-fuzz.lock || { \
+	  echo "atheris has wheels for Linux on x86-64 with Python 3.11 to 3.14; fuzz/README.md says what works without" >&2; exit 1; }
+	@$(BIN)/uv pip install --quiet --python .venv-fuzz/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 lock: setup ## resolve the lock files again
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra embedded requirements.in pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  requirements-conformance.in -o requirements-conformance.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  requirements-fuzz.in -o requirements-fuzz.lock
 
 clean: ## remove the environments and caches
-	rm -rf $(VENV) .venv-conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-conformance .venv-fuzz fuzz/corpus fuzz/crashes .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -158,12 +158,25 @@ def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
         ConfigError: the simulator plays a venue that Heliograph does not know.
 
     """
-    name = VenueId(simulated.venue)
+    return at_addresses(simulated.venue, simulated.endpoints)
+
+
+def at_addresses(venue: str, endpoints: Mapping[str, Mapping[str, str]]) -> Mapping[VenueId, Venue]:
+    """Return a venue at the addresses that its simulator tells, with those of its markets that are there.
+
+    Args:
+        venue: its name.
+        endpoints: `socket_url` and `rest_url` of each market, as `heliograph simulate` prints them.
+
+    Raises:
+        ConfigError: Heliograph does not know the venue.
+
+    """
+    name = VenueId(venue)
     if name not in VENUES:
         raise ConfigError(f"Exchange {name} is simulated, but not known", tuple(VENUES))
     addresses = {
-        MarketId(market): Address(where["socket_url"], where["rest_url"])
-        for market, where in simulated.endpoints.items()
+        MarketId(market): Address(where["socket_url"], where["rest_url"]) for market, where in endpoints.items()
     }
     markets = {market: VENUES[name].markets[market] for market in addresses}
     here = {name: _moved(msgspec.structs.replace(VENUES[name], markets=markets), addresses)}

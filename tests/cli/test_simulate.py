@@ -27,10 +27,12 @@ def test_it_prints_its_endpoints_and_stops_on_a_signal(number: signal.Signals) -
 
 def test_what_cannot_be_simulated_is_refused_with_what_can() -> None:
     with pytest.raises(ConfigError, match=r"accepted: .*binance.*okx"):
-        simulate("mtgox")
+        simulate(["mtgox"])
     for port in ("spot=70000", "spot=-1", "swap=1", "spot", "spot=٣", ""):
         with pytest.raises(ConfigError, match=r"accepted: spot=0 to 65535, usdm="):
             simulate(ports=[port])
+    with pytest.raises(ConfigError, match="one venue with --port"):
+        simulate(["okx", "binance"], ports=["spot=0"])
     with pytest.raises(ConfigError, match="cannot write"):
         simulate(authority_file=Path("/nowhere/ca.pem"))
     with pytest.raises(ConfigError, match="1 to 1000"):
@@ -40,7 +42,7 @@ def test_what_cannot_be_simulated_is_refused_with_what_can() -> None:
 
 
 def test_okx_is_one_origin_for_all_its_markets() -> None:
-    program = "from heliograph.cli.simulate import simulate; simulate('okx', symbols=1, history_minutes=5)"
+    program = "from heliograph.cli.simulate import simulate; simulate(['okx'], symbols=1, history_minutes=5)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())

@@ -9,7 +9,7 @@ from heliograph.model.interval import Interval
 
 
 async def test_a_candle_that_vanishes_from_its_stream_is_counted_as_lost() -> None:
-    async with open_stage(speed=600.0, seed=3) as stage:
+    async with open_stage(speed=600.0, seed=3, venues=["binance"]) as stage:
         await _closed(stage, 30)
         instrument = stage.instruments[0]
         key = keys.candles(instrument, Interval.M1)

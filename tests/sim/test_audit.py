@@ -8,7 +8,7 @@ import pytest
 from heliograph.model.instrument import SPOT, Instrument, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Side, Trade, TradeCause
-from heliograph.sim.audit import Verdict, audit_candles, audit_trades
+from heliograph.sim.audit import Verdict, audit_candles, audit_trades, audit_unnumbered, numbered_as
 from heliograph.venues.scene import Aggregate, Bar, Fill
 
 BITCOIN = Instrument(VenueId("binance"), SPOT, "BTCUSDT")
@@ -75,3 +75,40 @@ def test_what_never_happened_is_invented() -> None:
 
 def test_verdicts_add_up() -> None:
     assert Verdict(3, 1) + Verdict(4, 0, 2) == Verdict(7, 1, 2)
+
+
+def fill(number: int, price: Decimal = ONE) -> Fill:
+    return Fill(number, price, ONE, ONE, number * 10**6 + 7, taker_buys=True)
+
+
+def unnumbered(number: int, price: Decimal = ONE) -> Trade:
+    return Trade(BITCOIN, f"id{number}", None, price, ONE, Side.BUY, TradeCause.MARKET, number * 10**6, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ([1, 2, 3], Verdict(expected=3)),
+        ([1, 3], Verdict(expected=3, lost=1)),
+        ([1, 2, 2, 3], Verdict(expected=3, doubled=1)),
+        ([1, 3, 2], Verdict(expected=3, disordered=1)),
+        ([2, 3], Verdict(expected=2)),
+        ([0, 1, 2, 3, 9], Verdict(expected=3)),
+        ([], Verdict()),
+    ],
+)
+def test_trades_without_numbers_are_counted_by_what_they_say(told: list[int], verdict: Verdict) -> None:
+    assert audit_unnumbered([fill(1), fill(2), fill(3)], [unnumbered(n) for n in told]) == verdict
+
+
+def test_a_trade_that_never_happened_is_invented() -> None:
+    truth = [fill(1), fill(2), fill(3)]
+    told = [unnumbered(1), unnumbered(2, Decimal(2)), unnumbered(3)]
+    assert audit_unnumbered(truth, told) == Verdict(expected=3, lost=1, invented=1)
+
+
+def test_a_record_is_held_against_the_numbers_that_it_tells() -> None:
+    singles = [fill(1), fill(2, Decimal(2)), fill(3, Decimal(3))]
+    whole = [Aggregate(1, 1, 2, ONE, Decimal(2), 1, taker_buys=True)]
+    assert numbered_as([trade(1)], whole, singles) is singles
+    assert numbered_as([trade(1, Decimal(2))], singles, whole) is whole

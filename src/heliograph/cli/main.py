@@ -62,13 +62,16 @@ def _options(
 def demo(
     headless: Annotated[bool, typer.Option("--headless", help="No table; lines of text and a JSON summary.")] = False,
     duration: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.", min=5)] = None,
-    speed: Annotated[float, typer.Option(help="Simulated seconds per second.", min=1, max=600)] = 30.0,
+    speed: Annotated[float, typer.Option(help="Simulated seconds per second.", min=1, max=600)] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 7,
+    venue: Annotated[
+        list[str] | None, typer.Option("--venue", help="Only this venue; may be repeated. Default: all.")
+    ] = None,
 ) -> None:
-    """Watch live candles from a simulated Binance flow through a server to a gateway and your screen."""
+    """Watch live candles of simulated venues flow through a server to a gateway and your screen."""
     from heliograph.cli.demo import demo as run
 
-    _finish(run(headless=headless, duration_s=duration, speed=speed, seed=seed))
+    _finish(run(headless=headless, duration_s=duration, speed=speed, seed=seed, venues=venue or ()))
 
 
 @app.command()
@@ -201,7 +204,7 @@ def decode(
 
 @app.command()
 def simulate(
-    venue: Annotated[str, typer.Argument(help="Which venue to play.")] = "binance",
+    venues: Annotated[list[str] | None, typer.Argument(help="Which venues to play; default: binance.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed, epoch and speed make the same world.")] = 1,
     speed: Annotated[float, typer.Option(help="Simulated seconds per second.")] = 1.0,
     symbols: Annotated[int, typer.Option(help="Coins that each market lists; BTC and ETH come first.", min=1)] = 10,
@@ -216,10 +219,11 @@ def simulate(
         Path | None, typer.Option("--tls", help="Serve TLS too, and write the certificate to be trusted here.")
     ] = None,
 ) -> None:
-    """Run a simulated venue; its endpoints are one line of JSON on stdout."""
+    """Run simulated venues; the endpoints of each are one line of JSON on stdout."""
     from heliograph.cli.simulate import simulate as run
 
-    run(venue, seed, speed, symbols, epoch_ns, history_minutes, faults_per_minute, host, port or (), tls)
+    names = venues or ["binance"]
+    run(names, seed, speed, symbols, epoch_ns, history_minutes, faults_per_minute, host, port or (), tls)
 
 
 @app.command()

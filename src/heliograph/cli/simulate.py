@@ -1,9 +1,11 @@
-"""`heliograph simulate`: a simulated venue on free ports, until it is stopped."""
+"""`heliograph simulate`: simulated venues on free ports, until they are stopped."""
 
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from heliograph.errors import ConfigError
@@ -13,7 +15,7 @@ from heliograph.sim.layouts import layout_of
 
 
 def simulate(
-    venue: str = "binance",
+    venues: Sequence[str] = ("binance",),
     seed: int = 1,
     speed: float = 1.0,
     symbols: int = 10,
@@ -24,10 +26,10 @@ def simulate(
     ports: Sequence[str] = (),
     authority_file: Path | None = None,
 ) -> None:
-    """Serve a simulated venue until SIGINT or SIGTERM; its endpoints are one line of JSON on stdout.
+    """Serve simulated venues until SIGINT or SIGTERM; the endpoints of each are one line of JSON on stdout.
 
     Args:
-        venue: which venue; see `heliograph.sim.layouts.played`.
+        venues: which venues; see `heliograph.sim.layouts.played`.
         seed: the same seed, epoch and speed make the same world.
         speed: simulated seconds a real second.
         symbols: how many coins each market lists; BTC and ETH come first.
@@ -35,7 +37,8 @@ def simulate(
         history_minutes: how far before the epoch trading began.
         faults_per_minute: how much goes wrong by itself.
         host: the address to listen on.
-        ports: `market=number` each; markets that are left out get a free port, or that of the origin they share.
+        ports: `market=number` each, of a single venue; markets that are left out get a free port, or that of the
+            origin they share.
         authority_file: where to write the certificate of an authority of the simulator's own; with it, every origin
             has a port for TLS beside the plain one.
 
@@ -43,7 +46,10 @@ def simulate(
         ConfigError: an argument is not one that can be simulated.
 
     """
-    numbers = _numbers(ports, layout_of(venue).listers)
+    markets = {venue: layout_of(venue).listers for venue in venues}
+    if ports and len(markets) > 1:
+        raise ConfigError("ports of markets, and more than one venue", ("one venue with --port", "no --port"))
+    epoch_ns = epoch_ns if epoch_ns is not None else time.time_ns()
     authority = None
     if authority_file is not None:
         authority = Authority()
@@ -51,10 +57,22 @@ def simulate(
             authority.write(authority_file)
         except OSError as e:
             raise ConfigError(f"cannot write {authority_file}: {e.strerror or e}") from e
-    sim = SimulatedVenue(
-        venue, seed, speed, symbols, epoch_ns, numbers, host, history_minutes, faults_per_minute, authority=authority
-    )
-    asyncio.run(_serve(sim))
+    sims = [
+        SimulatedVenue(
+            venue,
+            seed,
+            speed,
+            symbols,
+            epoch_ns,
+            _numbers(ports, listers),
+            host,
+            history_minutes,
+            faults_per_minute,
+            authority=authority,
+        )
+        for venue, listers in markets.items()
+    ]
+    asyncio.run(_serve(sims))
 
 
 def _numbers(ports: Sequence[str], markets: Iterable[str]) -> dict[str, int]:
@@ -69,15 +87,15 @@ def _numbers(ports: Sequence[str], markets: Iterable[str]) -> dict[str, int]:
     return numbers
 
 
-async def _serve(sim: SimulatedVenue) -> None:
+async def _serve(sims: Sequence[SimulatedVenue]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with sim:
-        about: dict[str, object] = {"venue": sim.venue, "seed": sim.seed, "speed": sim.speed, "epoch_ns": sim.epoch_ns}
-        where: dict[str, object] = {"endpoints": sim.endpoints}
-        if sim.tls_endpoints:
-            where["tls_endpoints"] = sim.tls_endpoints
-        print(json.dumps(about | where), flush=True)
+    async with AsyncExitStack() as stack:
+        for sim in sims:
+            await stack.enter_async_context(sim)
+            told = {"venue": sim.venue, "seed": sim.seed, "speed": sim.speed, "epoch_ns": sim.epoch_ns}
+            where = {"endpoints": sim.endpoints} | ({"tls_endpoints": sim.tls_endpoints} if sim.tls_endpoints else {})
+            print(json.dumps(told | where), flush=True)
         await stop.wait()

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from decimal import Decimal
 from itertools import pairwise
 from typing import Self
 
 import msgspec
 
-from heliograph.model.market import Candle, Trade
+from heliograph.clock import NS_PER_MS
+from heliograph.model.market import Candle, Side, Trade
 from heliograph.venues.scene import Aggregate, Bar, Fill
 
 
@@ -75,6 +77,60 @@ def audit_trades(truth: Sequence[Aggregate | Fill], told: Iterable[Trade]) -> Ve
         (t.sequence, (t.price, t.quantity)) for t in told if t.sequence is not None and begin <= t.sequence <= end
     ]
     return _verdict({trade.id: (trade.price, trade.quantity) for trade in truth}, inside)
+
+
+def numbered_as(told: Iterable[Trade], *tellings: Sequence[Aggregate | Fill]) -> Sequence[Aggregate | Fill]:
+    """Return that of several tellings of the same trades which the record tells in the same numbers.
+
+    A venue numbers single trades, or the aggregates of what one taker traded at one price.
+    """
+    figures = [(t.sequence, t.price, t.quantity) for t in told]
+    best: Sequence[Aggregate | Fill] = ()
+    most = -1
+    for telling in tellings:
+        known = {(trade.id, trade.price, trade.quantity) for trade in telling}
+        alike = sum(figure in known for figure in figures)
+        if alike > most:
+            best, most = telling, alike
+    return best
+
+
+def audit_unnumbered(truth: Sequence[Fill], told: Iterable[Trade]) -> Verdict:
+    """Hold one instrument's trades, which the venue does not number, against the single trades that happened.
+
+    Two trades of one millisecond, price, quantity and side cannot be told apart, so they are counted.
+
+    Args:
+        truth: the single trades of the range to check, in order; those before the first that was told are passed over.
+        told: the record, in its order; what lies outside the range is passed over.
+
+    """
+    happened = [_alike(f.time_ns, f.price, f.quantity, f.taker_buys) for f in truth]
+    if not happened:
+        return Verdict()
+    unique: dict[str, Trade] = {}
+    count = 0
+    inside = []
+    for trade in told:
+        if trade.event_ns is None or not happened[0][0] <= trade.event_ns // NS_PER_MS <= happened[-1][0]:
+            continue
+        count += 1
+        if trade.trade_id is None or trade.trade_id not in unique:
+            unique[trade.trade_id or f"#{count}"] = trade
+            inside.append(_alike(trade.event_ns, trade.price, trade.quantity, trade.side is Side.BUY))
+    begin = next((place for place, one in enumerate(happened) if inside and one[0] >= inside[0][0]), len(happened))
+    expected, counted = Counter(happened[begin:]), Counter(inside)
+    return Verdict(
+        expected=expected.total(),
+        lost=(expected - counted).total(),
+        doubled=count - len(inside),
+        invented=sum(count for one, count in (counted - expected).items() if one not in happened),
+        disordered=sum(later[0] < earlier[0] for earlier, later in pairwise(inside)),
+    )
+
+
+def _alike(time_ns: int, price: Decimal, quantity: Decimal, taker_buys: bool) -> tuple[int, Decimal, Decimal, bool]:
+    return time_ns // NS_PER_MS, price, quantity, taker_buys
 
 
 def _verdict(truth: dict[int, Hashable], told: Sequence[tuple[int, Hashable]]) -> Verdict:

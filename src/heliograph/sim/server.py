@@ -228,18 +228,24 @@ class Listener:
         if session is None:
             return web.Response(status=400, text="no such path, or a malformed stream name")
         ws = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
-        await ws.prepare(request)
-        client = Client(session, ws, request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:
+            return web.Response(status=400)  # Whoever asked has gone, and will not hear it.
+        with contextlib.suppress(ConnectionError):  # Whoever was cut, or hung up, needs no answer.
+            await self._attend(Client(session, ws, request))
+        return ws
+
+    async def _attend(self, client: Client) -> None:
         self.connects += 1
         self.publisher.clients.add(client)
         self.publisher.sync(client)
         try:
-            for payload in session.greeting(self._clock.now_ns()):
-                await ws.send_frame(payload, WSMsgType.TEXT)
+            for payload in client.session.greeting(self._clock.now_ns()):
+                await client.socket.send_frame(payload, WSMsgType.TEXT)
             await self._listen_to(client)
         finally:
             self.publisher.remove(client)
-        return ws
 
     async def _listen_to(self, client: Client) -> None:
         rate = self._dialect.manners.messages_per_s

@@ -1,0 +1,170 @@
+"""One venue on the demo's stage: its simulator, its feeds, and what its streams are held against."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from heliograph.bus import keys
+from heliograph.bus.publisher import Publisher
+from heliograph.bus.reader import Reader
+from heliograph.cli.troupe import Player
+from heliograph.clock import NS_PER_MS
+from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.publish import StreamSink
+from heliograph.model.instrument import Instrument
+from heliograph.model.interval import Interval
+from heliograph.model.market import Channel, Trade
+from heliograph.model.wire import decode_candle, decode_trade
+from heliograph.sim.audit import Verdict, audit_candles, audit_trades, audit_unnumbered, numbered_as
+from heliograph.venues.contract import Market, Subscription, Venue
+from heliograph.venues.scene import Aggregate, Fill
+
+BEGIN_S: Final = 20.0
+"""How long a feed may take to tell of its first candle."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The streams, as they are written and read back."""
+
+    sink: StreamSink
+    reader: Reader
+    publisher: Publisher
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """One instrument, since when its record is whole, and whether its trades are numbered without holes."""
+
+    instrument: Instrument
+    since_ns: int
+    numbered: bool
+
+
+class Play:
+    """One venue of the demo.
+
+    Args:
+        sim: the venue as it is played.
+        venue: where its markets are.
+
+    """
+
+    def __init__(self, sim: Player, venue: Venue) -> None:
+        self.sim = sim
+        self.venue = venue
+        self.feeds: list[MarketFeed] = []
+        self._parts: list[_Part] = []
+        self._running: list[asyncio.Task[None]] = []
+
+    @property
+    def instruments(self) -> list[Instrument]:
+        """What is supplied."""
+        return [part.instrument for part in self._parts]
+
+    @property
+    def symbols(self) -> dict[str, list[str]]:
+        """The venue's symbols of what is supplied, by market."""
+        by_market: dict[str, list[str]] = {}
+        for instrument in self.instruments:
+            by_market.setdefault(instrument.market, []).append(instrument.venue_symbol)
+        return by_market
+
+    async def add(self, feed: MarketFeed, market: Market, instruments: Sequence[Instrument]) -> None:
+        """Run a feed with every channel of some instruments, and wait until it tells of the first candle.
+
+        Raises:
+            TimeoutError: it told of none.
+
+        """
+        wanted = [Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments]
+        others = [channel for channel in market.channels if channel is not Channel.CANDLES]
+        feed.add(wanted + [Subscription(channel, i) for i in instruments for channel in others])
+        self.feeds.append(feed)
+        self._running.append(asyncio.create_task(feed.run()))
+        async with asyncio.timeout(BEGIN_S):
+            while not feed.metrics.quotes_open:  # noqa: ASYNC110 (a counter has nobody to tell)
+                await asyncio.sleep(0.01)
+        # The candle that is open now is the first of the record; what has to be there whole is the next one.
+        whole_ns = Interval.M1.next_open(Interval.M1.open_of(self.sim.clock.now_ns()))
+        self._parts += [_Part(i, whole_ns, market.trade_request is not None) for i in instruments]
+
+    async def stop(self) -> None:
+        """Stop the feeds."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def arrived(self, record: Record, until_ns: int) -> bool:
+        """Say whether what happened until then is on the streams."""
+        for part in self._parts:
+            instrument, (market, symbol) = part.instrument, (part.instrument.market, part.instrument.venue_symbol)
+            bars = self.sim.ledger.candles(market, symbol, Interval.M1, part.since_ns, until_ns)
+            closed = [bar for bar in bars if bar.end_ns <= until_ns]
+            newest_ns = await record.sink.last_closed(instrument, Interval.M1)
+            if closed and (newest_ns is None or newest_ns < closed[-1].open_ns):
+                return False
+            told_ns = max((trade.event_ns or 0 for trade in await self._trades(record, part)), default=0)
+            last = self.sim.ledger.fills(market, symbol, part.since_ns, until_ns)
+            if last and told_ns < last[-1].time_ns // NS_PER_MS * NS_PER_MS:
+                return False
+        return True
+
+    async def judged(self, record: Record, until_ns: int) -> dict[str, int]:
+        """Hold the streams against what happened until then.
+
+        Returns:
+            How many holes were found, how many filled and how many duplicates dropped; of closed candles and trades
+            how many there should be, how many are lost, doubled or wrong; and how many trades were missed where the
+            venue does not number them, so that nobody could know, nor ask for them.
+
+        """
+        verdict, missed = Verdict(), 0
+        for part in self._parts:
+            verdict += await self._candles(record, part, until_ns)
+            trades = await self._trades(record, part)
+            if part.numbered:
+                verdict += audit_trades(self._truth(part, trades, until_ns), trades)
+            else:
+                market, symbol = part.instrument.market, part.instrument.venue_symbol
+                found = audit_unnumbered(self.sim.ledger.fills(market, symbol, part.since_ns, until_ns), trades)
+                missed += found.lost
+                verdict += msgspec.structs.replace(found, lost=0, expected=found.expected - found.lost)
+        metrics = [feed.metrics for feed in self.feeds]
+        return {
+            "gaps_found": sum(m.gaps_found for m in metrics),
+            "gaps_filled": sum(m.gaps_filled for m in metrics),
+            "duplicates_dropped": sum(m.duplicates for m in metrics),
+            "expected": verdict.expected,
+            "lost": verdict.lost,
+            "doubled": verdict.doubled,
+            "wrong": verdict.wrong + verdict.invented + verdict.disordered,
+            "unnumbered_missed": missed,
+        }
+
+    async def _candles(self, record: Record, part: _Part, until_ns: int) -> Verdict:
+        instrument = part.instrument
+        entries = await record.reader.entries(keys.candles(instrument, Interval.M1))
+        candles = [decode_candle(entry.data, instrument, 0) for entry in entries]
+        market, symbol = instrument.market, instrument.venue_symbol
+        # The record is whole from the first candle on that the venue told of; some say nothing before the first trade.
+        since_ns = max([part.since_ns, *(candle.open_ns for candle in candles[:1])])
+        bars = self.sim.ledger.candles(market, symbol, Interval.M1, since_ns, until_ns)
+        return audit_candles([bar for bar in bars if bar.end_ns <= until_ns], candles)
+
+    async def _trades(self, record: Record, part: _Part) -> list[Trade]:
+        entries = await record.reader.entries(keys.of_kind(part.instrument, Trade))
+        return [decode_trade(entry.data, part.instrument, 0) for entry in entries]
+
+    def _truth(self, part: _Part, told: Sequence[Trade], until_ns: int) -> Sequence[Aggregate | Fill]:
+        """Return what happened, in the numbers in which the venue told of it, from the first that was told on."""
+        where = part.instrument.market, part.instrument.venue_symbol
+        ledger = self.sim.ledger
+        truth = numbered_as(
+            told,
+            ledger.trades(*where, part.since_ns, until_ns),
+            ledger.fills(*where, part.since_ns, until_ns),
+        )
+        begin = next((trade.sequence for trade in told if trade.sequence is not None), 0)
+        return [trade for trade in truth if trade.id >= begin]
