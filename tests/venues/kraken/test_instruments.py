@@ -23,7 +23,7 @@ def test_an_instrument_of_its_symbol_alone_is_named_to_the_letter(symbol: str) -
     assert (instrument.venue_symbol, instrument.market, instrument.kind) == (symbol, SPOT, None)
 
 
-@pytest.mark.parametrize("text", ["", "BTCUSD", "XXBTZUSD", "BTC-USD", "BTC/USD/EUR", "BTC/U SD", "BTC/"])
+@pytest.mark.parametrize("text", ["", "BTCUSD", "XXBTZUSD", "BTC-USD", "BTC/USD/EUR", "BTC/U SD", "BTC/", "../BTCUSDT"])
 def test_what_is_no_symbol_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a symbol of kraken"):
         instrument_of_symbol(text)

@@ -162,14 +162,14 @@ def test_a_refused_symbol_is_told_and_given_up() -> None:
     assert effects == [VenueError("refused", words, (Subscription(Channel.BOOK, BTC),))]
 
 
-def test_a_ping_leaves_twice_a_minute() -> None:
+def test_a_ping_leaves_every_ten_seconds() -> None:
     feed = Feed(Connection("/v2", ()))
     feed.opened(LATER_NS, [])
     effects: list[Effect] = []
     feed.ticked(LATER_NS + PING_NS - NS_PER_S, effects)
     assert effects == []
     feed.ticked(LATER_NS + PING_NS, effects)
-    assert effects == [Send(b'{"method":"ping"}')]
+    assert effects == [Send(b'{"method":"ping"}', heartbeat=True)]
 
 
 def test_a_candle_that_nothing_follows_is_asked_for(fixture: Callable[[str], bytes]) -> None:

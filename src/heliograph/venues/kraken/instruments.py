@@ -21,7 +21,7 @@ from heliograph.venues.kraken.rest import accepted
 
 KRAKEN: Final = VenueId("kraken")
 
-_SYMBOL: Final = re.compile(r"[A-Za-z0-9.]{1,20}/[A-Za-z0-9.]{1,20}")
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,19}/[A-Za-z0-9][A-Za-z0-9.]{0,19}")
 Digits = Annotated[int, msgspec.Meta(ge=0, le=18)]
 
 

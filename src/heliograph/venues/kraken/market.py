@@ -54,8 +54,9 @@ from heliograph.venues.levels import check_order
 from heliograph.venues.linked_book import Books
 from heliograph.venues.subscribing import Subscriber, carried_by
 
-PING_NS: Final = 30 * NS_PER_S
-"""The venue closes a connection after about a minute without any activity."""
+PING_NS: Final = 10 * NS_PER_S
+"""The venue closes a connection after about a minute without any activity. Its pong is a sign of life besides its own,
+which come each second where there is a subscription."""
 MESSAGES_PER_TICK: Final = 5
 """How many are too many "varies with the load"; each of ours names up to a hundred symbols."""
 
@@ -110,7 +111,7 @@ class Feed:
         """Say what is still to be said, ping, and ask for what is missing: books' snapshots, and candles' ends."""
         self._control.ticked(now_ns, effects)
         if self._heartbeat.due(now_ns):
-            effects.append(Send(PING))
+            effects.append(Send(PING, heartbeat=True))
         self._mend(now_ns, effects)
         page = self._bars.due(now_ns)
         if page is not None:
