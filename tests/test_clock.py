@@ -14,6 +14,7 @@ instants_ms = st.integers(0, 4_102_444_800_000)
 def test_an_instant_is_rendered_with_milliseconds() -> None:
     assert iso_ms(1_653_818_762_502_999_999) == "2022-05-29T10:06:02.502Z"
     assert iso_ms(0) == "1970-01-01T00:00:00.000Z"
+    assert iso_ms(from_iso("0999-12-31T23:59:59.999Z")) == "0999-12-31T23:59:59.999Z"
 
 
 @given(instants_ms)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PRODUCT = sorted(p for top in ("src", "compat") for p in (ROOT / top).rglob("*.py"))
 EVERYTHING = sorted(
     p
-    for top in ("src", "compat", "tests", "bench", "examples")
+    for top in ("src", "compat", "tests", "bench", "fuzz", "examples")
     if (ROOT / top).exists()
     for p in (ROOT / top).rglob("*.py")
 )

@@ -80,7 +80,7 @@ def iso_ms(instant_ns: int) -> str:
     """Render an instant as ISO 8601 with milliseconds, such as `2026-11-21T09:42:40.123Z`.
 
     Args:
-        instant_ns: nanoseconds since the Unix epoch, not negative; what is below a millisecond is cut off.
+        instant_ns: nanoseconds since the Unix epoch; what is below a millisecond is cut off.
 
     """
     second, rest_ns = divmod(instant_ns, NS_PER_S)
@@ -88,7 +88,7 @@ def iso_ms(instant_ns: int) -> str:
     if prefix is None:
         if len(_second_prefixes) >= 4096:  # A hot path asks for the same few seconds over and over.
             _second_prefixes.clear()
-        prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        prefix = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}."  # strftime writes the year 999 as 999.
         _second_prefixes[second] = prefix
     return f"{prefix}{rest_ns // NS_PER_MS:03d}Z"
 
