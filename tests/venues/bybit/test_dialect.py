@@ -91,6 +91,7 @@ def test_a_pong_says_that_it_answers_a_ping() -> None:
     assert told(session_of("inverse").received('{"req_id":"100001","op":"ping"}')) == {
         "success": True, "ret_msg": "pong", "req_id": "100001", "op": "ping"
     }  # fmt: skip
+    assert told(session_of("spot").received('{"req_id":7,"op":"ping"}'))["req_id"] == "7"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_pong_says_that_it_answers_a_ping() -> None:
         ("linear", order("subscribe"), "error:args is empty"),
         ("linear", "hello", "Failed to decode incoming data:readObjectStart: expect { or n, but found h"),
         ("linear", '{"op":"subscribe","args":[{}]}', "Failed to decode incoming data:"),
-        ("linear", '{"op":"ping","req_id":5}', "Failed to decode incoming data:"),
+        ("linear", '{"op":"ping","req_id":[5]}', "Failed to decode incoming data:"),
     ],
 )
 def test_a_wrong_request_is_refused_in_the_venue_s_words(category: str, text: str, words: str) -> None:

@@ -69,9 +69,14 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class _Request(msgspec.Struct):
+    """What a client asks for. Its id may be a number, which the venue reads as a text, and clients send.
+
+    Source: https://github.com/bybit-exchange/api-usage-examples/issues/34 ("fuzzyStringDecoder: not number or string")
+    """
+
     op: str = ""
     args: list[str] = []
-    req_id: str | None = None
+    req_id: str | int | None = None
 
 
 class Session:
@@ -162,7 +167,7 @@ class Session:
     def _answer(self, request: _Request, message: str, *, success: bool = True) -> Reply:
         content: dict[str, object] = {"success": success, "ret_msg": message, "conn_id": self._conn_id}
         if request.req_id is not None or not self._spot:
-            content["req_id"] = request.req_id or ""
+            content["req_id"] = "" if request.req_id is None else str(request.req_id)
         return Reply((_encode(content | {"op": request.op}),))
 
 
