@@ -1,17 +1,116 @@
-"""Reads all three markets with ccxt, by REST and by socket, and prints what it read as one JSON object.
+"""Reads one exchange with ccxt, by REST and by socket, and prints what it read as one JSON object.
 
-Runs in the environment of requirements-conformance.lock: `python client_ccxt.py ENDPOINTS`. ccxt is pointed at other
-addresses by its `urls` table alone.
+Runs in the environment of requirements-conformance.lock: `python client_ccxt.py ENDPOINTS TLS_ENDPOINTS`, with the
+exchange in EXCHANGE. ccxt is pointed at other addresses by its `urls` table alone, and told by its `options` to ask
+for no market that is not played.
 """
 
 import asyncio
 import json
+import os
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import ccxt.pro
 
-SYMBOLS = {"spot": "BTC/USDT", "usdm": "BTC/USDT:USDT", "coinm": "BTC/USD:BTC"}
+Urls = dict[str, str]
+
+
+class Plan(NamedTuple):
+    """What is read of an exchange."""
+
+    point: Callable[[Any, Urls, Urls], None]
+    """Points ccxt at the markets' REST and sockets."""
+    symbols: tuple[str, ...]
+    fetched: tuple[str, ...] = ("ohlcv", "trades", "book")
+    watched: tuple[str, ...] = ("candles", "trades", "books")
+    settings: Mapping[str, Any] = MappingProxyType({})
+    refused: tuple[str, dict[str, Any]] | None = None
+    """A request for what does not exist."""
+
+
+def point_binance(exchange: Any, rest: Urls, sockets: Urls) -> None:
+    exchange.urls["api"] |= {
+        "public": rest["spot"] + "/api/v3",
+        "fapiPublic": rest["usdm"] + "/fapi/v1",
+        "dapiPublic": rest["coinm"] + "/dapi/v1",
+    }
+    exchange.urls["api"]["ws"] |= {
+        # ccxt tells spot from the rest by `/stream` in the URL, which Binance's host name has.
+        "spot": sockets["spot"] + "/ws/stream",
+        "future": sockets["usdm"] + "/ws",
+        "delivery": sockets["coinm"] + "/ws",
+    }
+
+
+def point_okx(exchange: Any, rest: Urls, sockets: Urls) -> None:
+    exchange.urls["api"] |= {"rest": rest["spot"], "ws": sockets["spot"] + "/ws/v5"}
+
+
+def point_bybit(exchange: Any, rest: Urls, sockets: Urls) -> None:
+    exchange.urls["api"]["public"] = rest["spot"]
+    exchange.urls["api"]["ws"]["public"] = {
+        category: f"{url}/v5/public/{category}" for category, url in sockets.items()
+    }
+
+
+def point_gate(exchange: Any, rest: Urls, sockets: Urls) -> None:
+    exchange.urls["api"]["public"] = dict.fromkeys(exchange.urls["api"]["public"], rest["spot"] + "/api/v4")
+    exchange.urls["api"]["spot"] = sockets["spot"] + "/ws/v4/"
+    exchange.urls["api"]["swap"] = {"usdt": sockets["usdm"] + "/v4/ws/usdt", "btc": sockets["coinm"] + "/v4/ws/btc"}
+
+
+def point_hyperliquid(exchange: Any, rest: Urls, sockets: Urls) -> None:
+    exchange.urls["api"]["public"] = rest["usdm"]
+    exchange.urls["api"]["ws"]["public"] = sockets["usdm"] + "/ws"
+
+
+def point_luno(exchange: Any, rest: Urls, sockets: Urls) -> None:
+    exchange.urls["api"] |= {
+        "public": rest["spot"] + "/api",
+        "exchange": rest["spot"] + "/api/exchange",
+        "exchangePrivate": rest["spot"] + "/api/exchange",
+        "ws": sockets["spot"] + "/api/1",
+    }
+
+
+PERPETUALS = ("BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC")
+
+PLANS = {
+    "binance": Plan(point_binance, PERPETUALS, refused=("public_get_klines", {"symbol": "NOPE", "interval": "1m"})),
+    "okx": Plan(
+        point_okx,
+        PERPETUALS,
+        settings={"options": {"fetchMarkets": {"types": ["spot", "swap", "future"]}}},
+        refused=("public_get_market_candles", {"instId": "NO-PE"}),
+    ),
+    "bybit": Plan(
+        point_bybit,
+        PERPETUALS,
+        refused=("public_get_v5_market_kline", {"category": "linear", "symbol": "NOPE", "interval": "1"}),
+    ),
+    "gate": Plan(
+        point_gate, PERPETUALS, refused=("public_spot_get_candlesticks", {"currency_pair": "NO_PE", "interval": "1m"})
+    ),
+    "hyperliquid": Plan(
+        point_hyperliquid,
+        ("BTC/USDC:USDC", "HYPE/USDC"),
+        fetched=("ohlcv", "book"),
+        refused=("public_post_info", {"type": "l2Book"}),
+    ),
+    "luno": Plan(
+        point_luno,
+        ("BTC/USDT",),
+        # ccxt.pro has one parser of trades for REST and sockets, which knows the socket's alone; and its order book
+        # leaves standing what trades have taken.
+        fetched=("ohlcv", "book"),
+        watched=("trades",),
+        settings={"apiKey": "key", "secret": "secret", "has": {"fetchCurrencies": False}},
+        refused=("public_get_ticker", {"pair": "NOPE"}),
+    ),
+}
 
 
 async def candles(exchange: Any, symbol: str) -> list[list[float]]:
@@ -24,69 +123,66 @@ async def candles(exchange: Any, symbol: str) -> list[list[float]]:
 
 
 async def trades(exchange: Any, symbol: str) -> list[dict[str, Any]]:
-    seen: dict[str, dict[str, Any]] = {}
+    """Watch until there are thirty trades; where they have no ids, each is a new one."""
+    seen: dict[object, dict[str, Any]] = {}
     while len(seen) < 30:
         for trade in await exchange.watch_trades(symbol):
-            fields = ("id", "timestamp", "price", "amount", "side")
-            seen[trade["id"]] = {field: trade[field] for field in fields}
-    return [seen[ident] for ident in sorted(seen, key=int)]
+            seen[len(seen) if trade["id"] is None else trade["id"]] = plain(trade)
+    return list(seen.values())
+
+
+def plain(trade: dict[str, Any]) -> dict[str, Any]:
+    return {name: trade[name] for name in ("id", "timestamp", "price", "amount", "cost", "side")}
+
+
+def levels(book: Any) -> dict[str, Any]:
+    # ccxt goes on writing into the levels that it gave out.
+    sides = {side: [list(level[:2]) for level in book[side][:10]] for side in ("bids", "asks")}
+    return {"nonce": book["nonce"], "timestamp": book["timestamp"], **sides}
 
 
 async def books(exchange: Any, symbol: str) -> list[dict[str, Any]]:
-    kept = []
-    while len(kept) < 15:
-        book = await exchange.watch_order_book(symbol)
-        # ccxt goes on writing into the levels that it gave out.
-        sides = {side: [list(level) for level in book[side][:10]] for side in ("bids", "asks")}
-        kept.append({"nonce": book["nonce"], **sides})
-    return kept
+    return [levels(await exchange.watch_order_book(symbol)) for _ in range(15)]
 
 
-async def main(endpoints: dict[str, dict[str, str]]) -> dict[str, Any]:
-    exchange = ccxt.pro.binance({"enableRateLimit": False})
-    rest = {market: urls["rest_url"] for market, urls in endpoints.items()}
-    sockets = {market: urls["socket_url"] for market, urls in endpoints.items()}
-    exchange.urls["api"] |= {
-        "public": rest["spot"] + "/api/v3",
-        "fapiPublic": rest["usdm"] + "/fapi/v1",
-        "dapiPublic": rest["coinm"] + "/dapi/v1",
-    }
-    exchange.urls["api"]["ws"] |= {
-        # ccxt tells spot from the rest by `/stream` in the URL, which Binance's host name has.
-        "spot": sockets["spot"] + "/ws/stream",
-        "future": sockets["usdm"] + "/ws",
-        "delivery": sockets["coinm"] + "/ws",
-    }
-    read: dict[str, Any] = {}
+async def fetch(exchange: Any, kind: str, symbol: str) -> Any:
+    if kind == "ohlcv":
+        return await exchange.fetch_ohlcv(symbol, "1m", limit=50)
+    if kind == "trades":
+        return [plain(trade) for trade in await exchange.fetch_trades(symbol, limit=20)]
+    return levels(await exchange.fetch_order_book(symbol, 100))
+
+
+async def main(name: str, endpoints: dict[str, Urls]) -> dict[str, Any]:
+    plan = PLANS[name]
+    exchange = getattr(ccxt.pro, name)({"enableRateLimit": False, **plan.settings})
+    rest, sockets = ({market: urls[kind] for market, urls in endpoints.items()} for kind in ("rest_url", "socket_url"))
+    plan.point(exchange, rest, sockets)
+    watching = {"candles": candles, "trades": trades, "books": books}
+    read: dict[str, Any] = {symbol: {"watched": {}} for symbol in plan.symbols}
+
+    async def watch(symbol: str, kind: str) -> None:
+        read[symbol]["watched"][kind] = await watching[kind](exchange, symbol)
+
     try:
         markets = await exchange.load_markets()
         read["markets"] = {
             name: {key: market[key] for key in ("id", "type", "contractSize", "precision", "inverse")}
             for name, market in markets.items()
         }
-        for market, symbol in SYMBOLS.items():
-            read[market] = {
-                "ohlcv": await exchange.fetch_ohlcv(symbol, "1m", limit=50),
-                "trades": await exchange.fetch_trades(symbol, limit=20),
-                "book": await exchange.fetch_order_book(symbol, 100),
-                "ticker": await exchange.fetch_ticker(symbol),
-            }
-        watched = await asyncio.wait_for(
-            asyncio.gather(
-                *(watch(exchange, symbol) for symbol in SYMBOLS.values() for watch in (candles, trades, books))
-            ),
-            60,
-        )
-        for number, market in enumerate(SYMBOLS):
-            kinds = zip(("candles", "trades", "books"), watched[3 * number :], strict=False)
-            read[market]["watched"] = dict(kinds)
-        try:
-            await exchange.public_get_klines({"symbol": "NOPE", "interval": "1m"})
-        except ccxt.BaseError as error:
-            read["refusal"] = type(error).__name__
+        for symbol in plan.symbols:
+            read[symbol] |= {kind: await fetch(exchange, kind, symbol) for kind in plan.fetched}
+        waiting = (watch(symbol, kind) for symbol in plan.symbols for kind in plan.watched)
+        await asyncio.wait_for(asyncio.gather(*waiting), 75)
+        if plan.refused is not None:
+            call, arguments = plan.refused
+            try:
+                await getattr(exchange, call)(arguments)
+            except ccxt.BaseError as error:
+                read["refusal"] = type(error).__name__
     finally:
         await exchange.close()
     return read
 
 
-print(json.dumps(asyncio.run(main(json.loads(sys.argv[1]))), default=str))
+print(json.dumps(asyncio.run(main(os.environ["EXCHANGE"], json.loads(sys.argv[1]))), default=str))

@@ -1,47 +1,44 @@
 """Bybit's protocol as clients that nobody here wrote understand it, held against what happened in the world."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from heliograph.clock import NS_PER_MS, NS_PER_S
-from heliograph.model.instrument import MarketId
+from heliograph.clock import NS_PER_MS
 from heliograph.sim import SimulatedVenue
-from heliograph.sim.authority import Authority
 from heliograph.sim.world import MarketWorld
 from heliograph.venues.scene import Bar
+from tests.conformance.conftest import Launch, Reading
+from tests.conformance.truth import (
+    ccxt_told,
+    check_ccxt_book,
+    check_ccxt_rows,
+    check_minutes,
+    check_run,
+    scene_of,
+    true_bar,
+)
 from tests.conformance.tunnel import open_tunnel
 
-pytestmark = pytest.mark.conformance
+pytestmark = [pytest.mark.conformance, pytest.mark.asyncio(loop_scope="module")]
 
-Run = Callable[..., Awaitable[dict[str, Any]]]
-
-MINUTE_NS = 60 * NS_PER_S
+VENUE = "bybit"
 SOCKET_HOST = "stream.bybit.com"
+HOSTS = (SOCKET_HOST,)
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Whom Bybit's own SDK trusts, and who vouches for Bybit's own host."""
-    made = Authority(SOCKET_HOST)
-    made.write(tmp_path / "ca.pem")
-    return made
-
-
-@pytest.fixture
-async def sim(authority: Authority) -> AsyncIterator[SimulatedVenue]:
-    """A simulated Bybit in which a minute takes two seconds."""
-    async with SimulatedVenue("bybit", seed=11, speed=30, symbols=3, history_minutes=120, authority=authority) as venue:
-        yield venue
-
-
-def true_bar(scene: MarketWorld, symbol: str, open_ms: int) -> Bar:
-    open_ns = open_ms * NS_PER_MS
-    return scene.bar(symbol, open_ns, open_ns + MINUTE_NS, open_ns + MINUTE_NS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def readings(sim: SimulatedVenue, launch: Launch, certificate: str) -> AsyncIterator[dict[str, Reading]]:
+    """What clients read; Bybit's own goes to Bybit's own host, to which a proxy knows the way."""
+    async with open_tunnel({SOCKET_HOST: sim.listeners["spot"].doors.tls_port}) as proxy:
+        yield {
+            "ccxt": launch("client_ccxt.py", EXCHANGE="bybit"),
+            "pybit": launch("client_pybit.py", https_proxy=proxy, WEBSOCKET_CLIENT_CA_BUNDLE=certificate),
+        }
 
 
 def amounts(bar: Bar) -> list[Decimal]:
@@ -51,8 +48,7 @@ def amounts(bar: Bar) -> list[Decimal]:
 
 def check_klines(scene: MarketWorld, symbol: str, messages: list[dict[str, Any]]) -> None:
     closed = [row for message in messages for row in message["data"] if row["confirm"]]
-    assert len(closed) >= 3
-    assert all(after["start"] - before["start"] == 60_000 for before, after in pairwise(closed))
+    check_minutes((row["start"] for row in closed), 3)
     for row in closed:
         told = [Decimal(row[name]) for name in ("open", "high", "low", "close", "volume", "turnover")]
         assert told == amounts(true_bar(scene, symbol, row["start"]))
@@ -66,17 +62,6 @@ def check_rows(scene: MarketWorld, symbol: str, rows: list[list[str]]) -> None:
         assert [Decimal(cell) for cell in row[1:]] == amounts(true_bar(scene, symbol, int(row[0])))
 
 
-def check_trades(scene: MarketWorld, symbol: str, told: list[tuple[int, Decimal, Decimal, str]]) -> None:
-    """Trades as (ms, price, size, side) are all that happened from the first one's millisecond on."""
-    assert len(told) >= 20
-    true = [
-        (fill.time_ns // NS_PER_MS, fill.price, fill.quantity, "Buy" if fill.taker_buys else "Sell")
-        for fill in scene.fills(symbol, told[0][0] * NS_PER_MS - 1, (told[-1][0] + 1) * NS_PER_MS - 1)
-    ]
-    begun = true.index(told[0])
-    assert true[begun : begun + len(told)] == told
-
-
 def check_book(scene: MarketWorld, symbol: str, book: dict[str, Any], at_ms: int) -> None:
     true = scene.book(symbol, 50, at_ms * NS_PER_MS)
     for side, levels in (("b", true.bids), ("a", true.asks)):
@@ -84,20 +69,28 @@ def check_book(scene: MarketWorld, symbol: str, book: dict[str, Any], at_ms: int
         assert sorted(held, reverse=side == "b") == list(levels)
 
 
-async def test_bybits_own_sdk_reads_what_happened_over_tls(sim: SimulatedVenue, run: Run, tmp_path: Path) -> None:
-    port = sim.listeners["spot"].doors.tls_port
-    async with open_tunnel({SOCKET_HOST: port}) as proxy:
-        read = await run("client_pybit.py", https_proxy=proxy, WEBSOCKET_CLIENT_CA_BUNDLE=str(tmp_path / "ca.pem"))
+def check_recent_book(scene: MarketWorld, symbol: str, book: dict[str, Any]) -> None:
+    """A book is one of the last second's."""
+    answered_ns = book["timestamp"] * NS_PER_MS
+    recent = [scene.book(symbol, 10, answered_ns - age_ms * NS_PER_MS) for age_ms in range(0, 1000, 50)]
+    told = [[(Decimal(str(price)), Decimal(str(size))) for price, size in book[side][:10]] for side in ("bids", "asks")]
+    assert told in [[list(true.bids), list(true.asks)] for true in recent]
+
+
+async def test_bybits_own_sdk_reads_what_happened_over_tls(sim: SimulatedVenue, readings: dict[str, Reading]) -> None:
+    read = await readings["pybit"]
     assert read["refusal"] == 10001
     for category, symbol in (("spot", "BTCUSDT"), ("linear", "BTCUSDT"), ("inverse", "BTCUSD")):
-        scene, heard, rest = sim.world.markets[MarketId(category)], read["heard"][category], read["rest"][category]
+        scene, heard, rest = scene_of(sim, category), read["heard"][category], read["rest"][category]
         assert {row["symbol"] for row in rest["instruments"]} == set(scene.listings)
         check_klines(scene, symbol, heard["kline"])
         check_rows(scene, symbol, rest["kline"])
         streamed = [row for message in heard["trade"] for row in message["data"]]
-        check_trades(scene, symbol, [(row["T"], Decimal(row["p"]), Decimal(row["v"]), row["S"]) for row in streamed])
-        recent = [(int(r["time"]), Decimal(r["price"]), Decimal(r["size"]), r["side"]) for r in rest["trades"]]
-        check_trades(scene, symbol, recent[::-1])
+        check_run(
+            scene, symbol, [(row["T"], Decimal(row["p"]), Decimal(row["v"]), row["S"] == "Buy") for row in streamed]
+        )
+        recent = [(int(r["time"]), Decimal(r["price"]), Decimal(r["size"]), r["side"] == "Buy") for r in rest["trades"]]
+        check_run(scene, symbol, recent[::-1])
         for message in heard["book"]:
             check_book(scene, symbol, message["data"], message["cts"])
         check_book(scene, symbol, rest["book"], rest["book"]["cts"])
@@ -106,3 +99,29 @@ async def test_bybits_own_sdk_reads_what_happened_over_tls(sim: SimulatedVenue, 
             assert Decimal(ticker["lastPrice"]) > 0
             if category != "spot":
                 assert Decimal(ticker["bid1Price"]) < Decimal(ticker["ask1Price"])
+
+
+async def test_ccxt_reads_what_happened_in_spot_linear_and_inverse(
+    sim: SimulatedVenue, readings: dict[str, Reading]
+) -> None:
+    read = await readings["ccxt"]
+    assert read["refusal"] == "BadRequest"
+    for name, category, symbol in (
+        ("BTC/USDT", "spot", "BTCUSDT"),
+        ("BTC/USDT:USDT", "linear", "BTCUSDT"),
+        ("BTC/USD:BTC", "inverse", "BTCUSD"),
+    ):
+        part, scene, inverse = read[name], scene_of(sim, category), category == "inverse"
+        assert len(part["ohlcv"]) == 50
+        for rows in (part["ohlcv"][:-1], part["watched"]["candles"]):
+            # ccxt gives the volume of an inverse contract in coins.
+            check_ccxt_rows(scene, symbol, rows, lambda bar, inverse=inverse: bar.counter if inverse else bar.volume)
+        for trades in (part["trades"], part["watched"]["trades"]):
+            check_run(scene, symbol, [ccxt_told(trade) for trade in trades], ordered=trades is not part["trades"])
+        # An answer's book is that of the last turn of a slow topic, and ccxt tells when it was answered alone.
+        check_recent_book(scene, symbol, part["book"])
+        for book in part["watched"]["books"]:
+            check_ccxt_book(book, scene.book(symbol, 50, book["timestamp"] * NS_PER_MS))
+        listed = {market["id"] for market in read["markets"].values()}
+        assert set(scene.listings) <= listed
+    assert read["markets"]["BTC/USDT"]["precision"]["price"] == 0.01
