@@ -61,6 +61,7 @@ class FeedMetrics:
         self.limited = 0
         self.book_resyncs = 0
         self.streams_stale = 0
+        self.candles_held = 0
         self.last_message_ns: int | None = None
         self.latency_counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self.latency_sum_s = 0.0
@@ -163,7 +164,10 @@ _GAUGES = (
     ("queue_depth_open", "queue_depth_open", "Instruments waiting in the latest-wins lane."),
     ("circuit_breaker_state", "circuit_state", "0 closed, 1 open, 2 half open."),
 )
-_OWN_GAUGES = (("streams_stale", "streams_stale", "Wanted streams that have been silent for longer than they may be."),)
+_OWN_GAUGES = (
+    ("streams_stale", "streams_stale", "Wanted streams of which nothing can be told, for longer than that may be."),
+    ("candles_held", "candles_held", "Closed candles that wait for REST to fill the hole before them."),
+)
 _OWN_COUNTERS = (
     ("gaps_found", "gaps_found", "Holes noticed in a sequence."),
     ("gaps_filled", "gaps_filled", "Holes that a backfill closed."),

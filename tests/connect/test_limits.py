@@ -118,3 +118,20 @@ async def test_a_hold_stops_those_who_wait_already() -> None:
     window.hold(start_ns, 0.1)
     await waiting
     assert loop_clock_ns() - start_ns >= 100_000_000
+
+
+def test_what_was_booked_and_not_used_is_given_back_where_it_was_booked() -> None:
+    window = Window(10, 64.0)
+    window.book(0, 6)
+    window.book(5 * NS_PER_S, 4)
+    assert window.delay_ns(6 * NS_PER_S, 4) == 58 * NS_PER_S
+    window.give_back(5 * NS_PER_S, 4)
+    assert window.used(6 * NS_PER_S) == 6
+    assert window.book(6 * NS_PER_S, 4) == 0
+    window.give_back(0, 6)
+    assert window.used(6 * NS_PER_S) == 4, "the later one is still counted"
+    assert window.delay_ns(6 * NS_PER_S, 7) == 64 * NS_PER_S
+    for _ in range(3):
+        window.give_back(0, 6)
+        window.give_back(-1, 6)
+    assert window.used(6 * NS_PER_S) == 4, "no more is given back than was booked"

@@ -121,3 +121,17 @@ async def test_a_cancelled_wait_leaves_the_turn_to_the_next() -> None:
     place.leave()
     (await next_one).leave()
     assert connects.open == 0
+
+
+async def test_a_market_is_held_for_as_long_as_any_of_its_budgets() -> None:
+    market = binance.VENUE.markets[MarketId("spot")]
+    limits = msgspec.structs.replace(market.limits, endpoints={"/slow": Rate(1, 1.0)})
+    market = msgspec.structs.replace(market, limits=limits)
+    pools = Pools()
+    assert pools.held_s(market) == 0
+    pools.weight(market).hold(loop_clock_ns(), 5.0)
+    assert 4 < pools.held_s(market) <= 5
+    slow = pools.endpoint(market, "/slow")
+    assert slow is not None
+    slow.hold(loop_clock_ns(), 9.0)
+    assert 8 < pools.held_s(market) <= 9

@@ -262,7 +262,7 @@ async def test_a_limit_is_waited_out_within_a_bound() -> None:
         with pytest.raises(VenueUnreachable) as caught:
             await rest.fetch(limited(venue, weight_window_s=0.1), request())
     assert (caught.value.kind, caught.value.status) == ("limited", 429)
-    assert len(desk.asked) == 4, "three waits of 0.1 s fit"
+    assert len(desk.asked) == 3, "waits of 0.1 s and 0.2 s fit, one of 0.4 s does not"
 
 
 async def test_a_ban_longer_than_our_patience_is_told_without_asking_again() -> None:
@@ -443,6 +443,57 @@ async def test_nobody_listening_is_refused() -> None:
         with pytest.raises(VenueUnreachable) as caught:
             await rest.get(market(port), request())
     assert caught.value.kind == "refused"
+
+
+async def test_a_request_that_never_left_spends_nothing_and_one_that_did_does() -> None:
+    async with serving(answers(200)) as (venue, _):
+        pass
+    async with client(attempts_max=3) as rest:
+        window = rest.weight(venue)
+        with pytest.raises(VenueUnreachable):
+            await rest.fetch(venue, request(weight=20))
+        assert window.used(loop_clock_ns()) == 0
+        async with serving(answers(500, 200)) as (there, _):
+            answering = msgspec.structs.replace(venue, rest_url=there.rest_url)
+            assert await rest.fetch(answering, request(weight=20)) == b"body"
+        assert window.used(loop_clock_ns()) == 40
+
+
+async def test_a_request_that_is_cut_off_unanswered_may_have_been_counted() -> None:
+    async def cut(asked: web.BaseRequest) -> web.StreamResponse:
+        assert asked.transport is not None
+        asked.transport.abort()
+        return web.Response()
+
+    async with serving(cut) as (venue, _), client(attempts_max=1) as rest:
+        with pytest.raises(VenueUnreachable):
+            await rest.fetch(venue, request(weight=20))
+        assert rest.weight(venue).used(loop_clock_ns()) >= 20
+
+
+async def test_a_refusal_that_does_not_say_for_how_long_doubles_until_there_is_an_answer() -> None:
+    waits_s: list[float | None] = []
+    async with serving(answers(429, 429, 429, 200, 429)) as (venue, _), client() as rest:
+        venue = limited(venue, weight_window_s=0.08)
+        for _ in range(5):
+            try:
+                await rest.get(venue, request())
+                waits_s.append(None)
+            except VenueUnreachable as e:
+                waits_s.append(e.retry_after_s)
+    assert waits_s == [0.08, 0.16, 0.32, None, 0.08]
+
+
+async def test_refusals_of_requests_that_were_made_together_are_one() -> None:
+    together = asyncio.Barrier(4)
+
+    async def refuse(_: web.BaseRequest) -> web.StreamResponse:
+        await together.wait()
+        return web.Response(status=429)
+
+    async with serving(refuse) as (venue, _), client() as rest:
+        failures = await asyncio.gather(*(rest.get(venue, request()) for _ in range(4)), return_exceptions=True)
+    assert [getattr(failure, "retry_after_s", None) for failure in failures] == [7.5] * 4
 
 
 async def test_a_client_is_used_inside_its_context_and_may_be_opened_again() -> None:

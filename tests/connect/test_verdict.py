@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_S
-from heliograph.connect.verdict import RESET_S_MAX, Told, judge, read_headers, too_often
+from heliograph.connect.verdict import RESET_S_MAX, Told, judge, read_headers, too_often, unsaid_wait_s
 from heliograph.errors import VenueRejected, VenueUnreachable
 from heliograph.venues import binance
 from heliograph.venues.contract import BudgetHeaders, Limits, Refusal
@@ -78,6 +78,13 @@ def test_a_limit_says_how_long_it_lasts_by_the_surest_word_there_is(
     assert isinstance(failure, VenueUnreachable)
     assert (failure.kind, failure.retry_after_s, failure.status) == ("limited", expected_s, 429)
     assert "-1003" in failure.reason
+
+
+def test_who_does_not_say_for_how_long_is_asked_again_ever_later() -> None:
+    waits_s = [unsaid_wait_s(60, times) for times in (1, 2, 3, 4, 5, 6, 7, 8, 10**9)]
+    assert waits_s == [7.5, 15, 30, 60, 120, 240, 480, 480, 480]
+    assert [unsaid_wait_s(2, times) for times in (1, 2, 3, 4, 5)] == [1, 2, 4, 8, 16]
+    assert unsaid_wait_s(0.5, 1) == 0.5
 
 
 def test_a_no_is_rejected_and_what_passes_is_not() -> None:

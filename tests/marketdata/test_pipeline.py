@@ -104,3 +104,27 @@ def test_a_ticker_carries_the_last_trades_price(trade: Callable[..., Trade], btc
     assert [(e.last, e.bid, e.ask) for e in told if isinstance(e, Ticker)] == [
         (Decimal(100), Decimal(99), Decimal(101))
     ]
+
+
+def test_what_waits_for_rest_shows(candle: Callable[..., Candle], btc: Instrument) -> None:
+    candles = Subscription(Channel.CANDLES, btc, Interval.M1)
+    pipeline = _pipeline(candles, Subscription(Channel.TRADES, btc))
+    _take(pipeline, candle(0, closed=True))
+    assert (pipeline.held_since_ns(candles), pipeline.candles_held) == (None, 0)
+    pipeline.take([candle(2, closed=True), candle(3, closed=True)], 1, 7, [])
+    assert (pipeline.held_since_ns(candles), pipeline.candles_held) == (7, 2)
+    assert pipeline.held_since_ns(Subscription(Channel.TRADES, btc)) is None
+    _take(pipeline, candle(1, closed=True), source=REST)
+    assert (pipeline.held_since_ns(candles), pipeline.candles_held) == (None, 0)
+
+
+def test_what_a_connection_left_behind_is_told_when_it_ends(trade: Callable[..., Trade], btc: Instrument) -> None:
+    pipeline = _pipeline(Subscription(Channel.TRADES, btc))
+    first, second, third = (trade(None, trade_id=name, event_s=s) for s, name in enumerate("abc"))
+    assert _take(pipeline, first) == [first]
+    assert _take(pipeline, third, source=2) == []
+    assert _take(pipeline, second) == [second]
+    pipeline.relieved(1, 2)
+    out: list[Event] = []
+    pipeline.lost(1, 0, out)
+    assert out == [third]

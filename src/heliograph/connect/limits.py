@@ -65,6 +65,15 @@ class Window:
         self._add(at_ns, cost)
         return at_ns - now_ns
 
+    def give_back(self, at_ns: int, cost: int) -> None:
+        """Take back what was booked for `at_ns` and is known not to have been used: it is not counted any more."""
+        for entry in self._entries:
+            if entry.first_ns <= at_ns <= entry.last_ns:
+                given = min(cost, entry.cost)
+                entry.cost -= given
+                self._booked -= given
+                return
+
     def observe(self, now_ns: int, used: int) -> None:
         """Believe the venue where it has counted more in the present window than we have: we may not be alone.
 
@@ -117,11 +126,14 @@ class _Entry:
         self.cost = cost
 
 
-async def acquire(window: Window, cost: int = 1) -> None:
+async def acquire(window: Window, cost: int = 1) -> int:
     """Wait on the loop's clock until `window` has room for `cost`, and spend it.
 
     Turns are given in the order of asking; callers whose turns fall together may pass in any order. Being cancelled
     while waiting gives nothing back.
+
+    Returns:
+        The moment for which it is booked, as `Window.give_back` takes it.
 
     Raises:
         ValueError: the cost would never fit.
@@ -134,7 +146,7 @@ async def acquire(window: Window, cost: int = 1) -> None:
         # A timer may fire a little early, and the venue may ask for silence while we wait.
         wait_ns = max(due_ns - now_ns, window.held_ns(now_ns))
         if wait_ns <= 0:
-            return
+            return due_ns
         await asyncio.sleep(wait_ns / NS_PER_S)
 
 

@@ -101,6 +101,8 @@ class Pools:
     def __init__(self) -> None:
         self.limited: Counter[tuple[str, str]] = Counter()
         """How often a venue said that we had asked too often, by venue and market."""
+        self.in_a_row: Counter[Window] = Counter()
+        """How often in a row each budget turned out to be spent; a refusal that another one has foretold is no more."""
         self._weights: dict[tuple[str, str], Window] = {}
         self._endpoints: dict[tuple[str, str], Window] = {}
         self._connects: dict[tuple[str, str], Connects] = {}
@@ -123,6 +125,12 @@ class Pools:
         if key not in self._endpoints:
             self._endpoints[key] = Window(rate.count_max, rate.window_s)
         return self._endpoints[key]
+
+    def held_s(self, market: Market) -> float:
+        """Return for how long the venue is to be left alone with what a market asks of it, in seconds."""
+        windows = [self.weight(market), *(self.endpoint(market, path) for path in market.limits.endpoints)]
+        now_ns = loop_clock_ns()
+        return max(window.held_ns(now_ns) for window in windows if window is not None) / NS_PER_S
 
     def connects(self, market: Market) -> Connects:
         """Return what a market's sockets have to wait for."""

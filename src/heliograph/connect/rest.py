@@ -3,7 +3,7 @@
 import asyncio
 import random
 import ssl
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -14,7 +14,7 @@ from heliograph.clock import NS_PER_S, Clock, SystemClock
 from heliograph.connect.backoff import Backoff
 from heliograph.connect.limits import Window, acquire, loop_clock_ns
 from heliograph.connect.pools import Pools, window_s
-from heliograph.connect.verdict import Told, judge, read_headers
+from heliograph.connect.verdict import Told, judge, read_headers, unsaid_wait_s
 from heliograph.errors import UnreachableKind, VenueUnreachable
 from heliograph.venues.contract import Market, Request
 
@@ -89,6 +89,7 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
             headers={"User-Agent": "heliograph"},
+            trace_configs=[_departures()],
         )
         return self
 
@@ -122,15 +123,21 @@ class Client:
         endpoint = self.pools.endpoint(market, request.path)
         window = self.weight(market) if endpoint is None else endpoint
         self._refuse_long(market, window)
-        await acquire(window, request.weight if endpoint is None else 1)
-        while True:
-            # Who has to wait for the venue holds no connection's turn meanwhile: the other markets share those.
-            async with self._turn(market), self._turns_of_all:
-                held_ns = window.held_ns(loop_clock_ns())
-                if not held_ns:
-                    return await self._exchange(session, market, request, window)
-            self._refuse_long(market, window)
-            await asyncio.sleep(held_ns / NS_PER_S)
+        cost = request.weight if endpoint is None else 1
+        booked_ns = await acquire(window, cost)
+        departure = _Departure()
+        try:
+            while True:
+                # Who has to wait for the venue holds no connection's turn meanwhile: the other markets share those.
+                async with self._turn(market), self._turns_of_all:
+                    held_ns = window.held_ns(loop_clock_ns())
+                    if not held_ns:
+                        return await self._exchange(session, market, request, window, departure)
+                self._refuse_long(market, window)
+                await asyncio.sleep(held_ns / NS_PER_S)
+        finally:
+            if not departure.left:  # The venue cannot have counted what it never saw.
+                window.give_back(booked_ns, cost)
 
     def _refuse_long(self, market: Market, window: Window) -> None:
         held_s = window.held_ns(loop_clock_ns()) / NS_PER_S
@@ -138,7 +145,12 @@ class Client:
             raise VenueUnreachable(market.venue, "it wants to be left alone", held_s, kind="limited")
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, market: Market, request: Request, window: Window
+        self,
+        session: aiohttp.ClientSession,
+        market: Market,
+        request: Request,
+        window: Window,
+        departure: "_Departure",
     ) -> bytes:
         headers = market.headers if request.body is None else {**market.headers, **JSON}
         try:
@@ -149,20 +161,25 @@ class Client:
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
+                trace_request_ctx=departure,
             ) as answer:
                 told = read_headers(market.limits, answer.headers, self._clock.now_ns())
                 self._observe(market, window, told)
                 body = await self._read(market, answer)
         except (aiohttp.ClientError, OSError) as e:
             raise VenueUnreachable(market.venue, f"{type(e).__name__}: {e}", kind=_kind(e)) from e
-        budget_s = window_s(market.limits, request.path)
-        failure = judge(market, answer.status, answer.headers, body, budget_s, told.reset_s)
-        if failure is None:
-            return body
+        in_a_row, held = self.pools.in_a_row, window.held_ns(loop_clock_ns()) > 0
+        unsaid_s = unsaid_wait_s(window_s(market.limits, request.path), in_a_row[window] + (not held))
+        failure = judge(market, answer.status, answer.headers, body, unsaid_s, told.reset_s)
         if isinstance(failure, VenueUnreachable) and failure.kind == "limited":
             self.pools.limited[market.venue, market.market] += 1
+            in_a_row[window] += not held  # Those who asked at the same time were refused for the same reason.
             window.hold(loop_clock_ns(), failure.retry_after_s or 0.0)
-        raise failure
+        elif not held:
+            in_a_row.pop(window, None)
+        if failure is not None:
+            raise failure
+        return body
 
     async def fetch(self, market: Market, request: Request) -> bytes:
         """Make a request, and make it again while the venue cannot be reached, `attempts_max` times in all.
@@ -216,6 +233,25 @@ class Client:
                 what = f"an answer of more than {self._settings.body_bytes_max} bytes"
                 raise VenueUnreachable(market.venue, what, kind="protocol")
         return bytes(body)
+
+
+class _Departure:
+    """Whether any of a request has left."""
+
+    def __init__(self) -> None:
+        self.left = False
+
+
+def _departures() -> aiohttp.TraceConfig:
+    """Return what notes that a request leaves, before its first byte does."""
+
+    async def leaving(_session: aiohttp.ClientSession, context: SimpleNamespace, _what: object) -> None:
+        context.trace_request_ctx.left = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(leaving)
+    trace.on_connection_reuseconn.append(leaving)
+    return trace
 
 
 def _kind(failure: Exception) -> UnreachableKind:

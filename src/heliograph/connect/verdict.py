@@ -14,6 +14,12 @@ from heliograph.errors import VenueRejected, VenueUnreachable
 from heliograph.venues.contract import Limits, Market, Refusal
 
 COUNT_DIGITS_MAX: Final = 18
+SHARE_FIRST: Final = 8
+"""A venue that does not say how long to stay away is left alone for this part of its window first."""
+FIRST_S_MIN: Final = 1.0
+"""But for a second at least, or for all of a window that is shorter."""
+WINDOWS_MAX: Final = 8
+"""And, if it goes on refusing, for so many windows at most."""
 RESET_S_MAX: Final = 60.0
 """A window that is said to end later than this ends in somebody's clock, not in the venue's rules."""
 
@@ -59,8 +65,29 @@ def too_often(limits: Limits, status: int | None, code: str | None, reason: str)
     return None
 
 
+def unsaid_wait_s(window_s: float, in_a_row: int) -> float:
+    """Return how long to stay away from a venue that refuses and does not say for how long, in seconds.
+
+    What it has counted leaves its window bit by bit, so that there is room long before a whole window has passed. Each
+    refusal in a row doubles the wait: four of them cost as much as one window, and who is refused for another reason
+    than a spent budget asks ever less often.
+
+    Args:
+        window_s: how long a spent budget takes to be full again, in seconds.
+        in_a_row: refusals, this one included.
+
+    """
+    first_s = max(window_s / SHARE_FIRST, min(window_s, FIRST_S_MIN))
+    return min(first_s * 2.0 ** (min(max(in_a_row, 1), 16) - 1), window_s * WINDOWS_MAX)
+
+
 def judge(
-    market: Market, status: int, headers: Mapping[str, str], body: bytes, window_s: float, reset_s: float | None
+    market: Market,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    unsaid_s: float,
+    reset_s: float | None,
 ) -> VenueRejected | VenueUnreachable | None:
     """Return what an answer is other than what was asked for; None: it is that.
 
@@ -72,8 +99,8 @@ def judge(
         status: HTTP's.
         headers: the answer's.
         body: the answer's.
-        window_s: how long a spent budget takes to be full again, in seconds.
-        reset_s: the same by the answer itself, if it says so.
+        unsaid_s: how long to stay away where neither it nor its documentation says, in seconds.
+        reset_s: how long a spent budget takes to be full again by the answer itself, if it says so.
 
     """
     success = 200 <= status < 300
@@ -86,7 +113,7 @@ def judge(
     wait_s = retry_after_s(headers.get("Retry-After"))
     what = f"status {status}" if error.code == str(status) else f"status {status}, code {error.code}"
     if refusal is not None:
-        waits_s = (wait_s, refusal.wait_s, reset_s, window_s)
+        waits_s = (wait_s, refusal.wait_s, reset_s, unsaid_s)
         first_s = next(said_s for said_s in waits_s if said_s)
         return VenueUnreachable(market.venue, f"asked too often: {what}", first_s, kind="limited", status=status)
     if error.code not in market.limits.passing_codes and (success or 400 <= status < 500):

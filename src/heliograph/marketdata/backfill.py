@@ -136,6 +136,7 @@ class CandleTrack:
         self._asked: CandlePage | None = None
         self._refresh_ns: int | None = None
         self._interrupted = False
+        self._away: str | None = None  # why nobody could be asked the last time
         self._refilled = False  # whether the answer to what was asked has told anything new
 
     @property
@@ -152,6 +153,11 @@ class CandleTrack:
     def held(self) -> int:
         """How many closed candles wait for a hole before them."""
         return len(self._held)
+
+    @property
+    def held_since_ns(self) -> int | None:
+        """Since when closed candles have waited for a hole before them; None while none does."""
+        return self._held_since_ns if self._held else None
 
     def live(self, candle: Candle, now_ns: int) -> bool:
         """Take a revision of an open candle, and tell whether it is to be delivered."""
@@ -220,6 +226,10 @@ class CandleTrack:
 
         What comes of the answer goes to `live` and `final`, then the page to `answered` or `failed`.
         """
+        if self._away is not None and self._held and now_ns - self._held_since_ns >= self._patience.outage_ns:
+            self._asked = None  # What an answer may still bring would come after what waits.
+            self._give_up(self._away, received_ns, out)
+            self._settle(now_ns)
         if self._asked is not None:
             return None
         deadline_ns, refresh_ns = self._hole.deadline_ns, self._refresh_ns
@@ -246,7 +256,7 @@ class CandleTrack:
         """Take note that all of the answer to `page` has been handed in."""
         if page is not self._asked:
             return
-        self._asked = None
+        self._asked = self._away = None
         expected_ns = self._expected_ns
         if page.to_ns is None or expected_ns is None or expected_ns > page.to_ns:
             if self._refilled:
@@ -269,18 +279,17 @@ class CandleTrack:
     ) -> None:
         """Take note that `page` was not answered, and will not be.
 
-        If nobody could be reached, the hole is asked for again for as long as no closed candle waits behind it, and for
-        `Patience.outage_ns` more: to give it up sooner would gain nobody anything.
+        If nobody could be reached, the hole is asked for again for as long as no closed candle waits behind it, and
+        until one has waited for `Patience.outage_ns`: to give it up sooner would gain nobody anything.
         """
         if page is not self._asked:
             return
         self._asked = None
+        self._away = reason if unreachable else None
         if page.to_ns is None:
             self._settle(now_ns)
         else:
-            waited_ns = now_ns - self._held_since_ns if self._held else 0
-            patient = unreachable and waited_ns < self._patience.outage_ns
-            self._missed(reason, now_ns, received_ns, out, patient=patient)
+            self._missed(reason, now_ns, received_ns, out)
 
     def _ask(self, from_ns: int, to_ns: int | None) -> CandlePage:
         self._refilled = False
@@ -375,9 +384,9 @@ class CandleTrack:
         self._hole.deadline_ns = None
         self._suspect(now_ns)
 
-    def _missed(self, reason: str, now_ns: int, received_ns: int, out: list[Event], *, patient: bool = False) -> None:
+    def _missed(self, reason: str, now_ns: int, received_ns: int, out: list[Event]) -> None:
         self._hole.attempts += 1
-        if patient or self._hole.attempts < self._patience.attempts_max:
+        if self._away is not None or self._hole.attempts < self._patience.attempts_max:
             self._hole.suspect(now_ns + self._patience.pause_ns(self._hole.attempts))
             return
         self._give_up(reason, received_ns, out)
@@ -390,6 +399,7 @@ class CandleTrack:
             out.append(self._gap(expected_ns, limit_ns, reason, received_ns))
             self._expected_ns = limit_ns
         self._hole.close(self._metrics, filled=False)
+        self._away = None
         self._release(out)
 
     def _gap(self, from_ns: int, to_ns: int, reason: str, received_ns: int) -> Gap:

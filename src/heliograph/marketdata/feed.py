@@ -67,7 +67,7 @@ class Health(msgspec.Struct, frozen=True):
     circuit_state: int
     """0 closed, 1 open, 2 half open."""
     stale: tuple[Subscription, ...]
-    """Wanted streams of which nothing has come for longer than they may be silent."""
+    """Wanted streams of which nothing has come, or could be told, for longer than that may be."""
     healthy: bool
 
 
@@ -182,13 +182,15 @@ class MarketFeed:
         )
 
     def stale(self) -> tuple[Subscription, ...]:
-        """Return the wanted streams of which nothing has come for longer than they may be silent.
+        """Return the wanted streams of which nothing has come, or could be told, for longer than that may be.
 
-        Where the market does not say how long that is, only those count that have never said anything.
+        Where the market does not say how long one may be silent, only those count that have never said anything.
+        Nothing can be told of closed candles that wait for REST to fill the hole before them.
         """
         now_ns = time.monotonic_ns()
         first_ns = int(self._settings.stream_stale_s_max * NS_PER_S)
         silence_s = self.market.limits.stream_silence_s_max
+        held_ns = int(self._settings.held_s_max * NS_PER_S)
         found = []
         for subscription, since_ns in self._wanted.items():
             touched_ns = self._pipeline.touched_ns(subscription)
@@ -197,6 +199,10 @@ class MarketFeed:
                     found.append(subscription)
             elif silence_s is not None and now_ns - touched_ns > silence_s * NS_PER_S:
                 found.append(subscription)
+            else:
+                since = self._pipeline.held_since_ns(subscription)
+                if since is not None and now_ns - since > held_ns:
+                    found.append(subscription)
         return tuple(found)
 
     async def run(self) -> None:
@@ -279,6 +285,7 @@ class MarketFeed:
                 for session in self._sessions:
                     session.ticked()
                 self.metrics.streams_stale = len(self.stale())
+                self.metrics.candles_held = self._pipeline.candles_held
                 self.metrics.limited = self._client.pools.limited[self.market.venue, self.market.market]
 
     def _look(self) -> None:
@@ -340,11 +347,14 @@ class MarketFeed:
             wait_s_max=max(settings.breaker_recovery_s_max, settings.breaker_recovery_s),
             trials_max=settings.breaker_half_open_calls,
         )
-        sockets = SocketSettings(
+        usual = SocketSettings()
+        sockets = msgspec.structs.replace(
+            usual,
             timeout_s=settings.connect_timeout_s,
             ping_interval_s=settings.ping_interval_s,
             ping_timeout_s=settings.ping_timeout_s,
             silence_s_max=limits.silence_s_max,
+            message_bytes_max=limits.message_bytes_max or usual.message_bytes_max,
         )
         return Gate(self.market, breaker, sockets, self.metrics, self._clock, self._client.pools)
 

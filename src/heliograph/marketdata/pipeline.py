@@ -215,6 +215,16 @@ class Pipeline:
         fold = self._fold(subscription)
         return None if fold is None else fold.touched_ns
 
+    def held_since_ns(self, subscription: Subscription) -> int | None:
+        """Return since when closed candles of a stream have waited for REST, on the clock of `now_ns`, if any do."""
+        fold = self._fold(subscription)
+        return fold.held_since_ns if isinstance(fold, CandleTrack) else None
+
+    @property
+    def candles_held(self) -> int:
+        """How many closed candles wait for REST to fill the hole before them."""
+        return sum(track.held for track in self._candles.values())
+
     def take_conflicts(self) -> list[tuple[Candle, Candle]]:
         """Return the pairs of final candles that disagreed since the last call: the one dropped, the one delivered."""
         found = []

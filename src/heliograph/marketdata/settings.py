@@ -39,6 +39,8 @@ class FeedSettings(msgspec.Struct, frozen=True):
     """Answers that leave a range unfilled, and failures to answer, before it is reported as a gap."""
     backfill_outage_s_max: float = 60.0
     """How long closed candles wait behind a hole while REST cannot be reached; while none waits, it is asked again."""
+    held_s_max: float = 10.0
+    """Closed candles that have waited longer than this behind a hole make the feed unhealthy: REST is slow, or away."""
     backfill_candles_max: int = 20_000
     """Missing candles of one instrument and interval beyond which the oldest are reported as a gap."""
     backfill_trades_max: int = 20_000

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from uuid import UUID
 
 import aiohttp
@@ -14,6 +16,7 @@ import pytest
 from heliograph.clock import NS_PER_S, SystemClock
 from heliograph.connect import rest
 from heliograph.marketdata.feed import MarketFeed
+from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
 from heliograph.model.instrument import Instrument, MarketId
@@ -39,6 +42,7 @@ class Field:
         self.feed = feed
         self.sink = Collector()
         self.refusals: list[VenueError] = []
+        self.client: rest.Client
 
     @property
     def dialect(self) -> Dialect:
@@ -101,7 +105,7 @@ def _number(trade: Trade) -> int:
 
 
 @asynccontextmanager
-async def field(category: str, symbol: str, speed: float = 120) -> AsyncIterator[Field]:
+async def field(category: str, symbol: str, speed: float = 120, settings: FeedSettings = QUICK) -> AsyncIterator[Field]:
     async with (
         SimulatedVenue("bybit", seed=7, speed=speed, symbols=1, history_minutes=60) as sim,
         rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)) as client,
@@ -118,10 +122,11 @@ async def field(category: str, symbol: str, speed: float = 120) -> AsyncIterator
             here.refusals.append(error)
 
         feed = MarketFeed(
-            market, QUICK, sink, FeedMetrics("bybit", category), SystemClock(), client, seed=7, refused=refused
+            market, settings, sink, FeedMetrics("bybit", category), SystemClock(), client, seed=7, refused=refused
         )
         here = Field(sim, market, instrument, feed)
         here.sink = sink
+        here.client = client
         running = asyncio.create_task(feed.run())
         try:
             yield here
@@ -194,6 +199,38 @@ async def test_who_is_turned_away_asks_no_more_and_goes_on_listening() -> None:
         await here.sink.until(lambda: len(here.sink.events) >= count + 40)
         assert answered == {200: 1, 403: 1}
     here.check_candles()
+
+
+async def test_ten_minutes_without_rest_cost_a_gap_in_time_and_nothing_after_it() -> None:
+    """Whoever is turned away by a 403 is to stay away for ten minutes; what waits is told before that, and on time."""
+    outage_s = 2.0
+    settings = msgspec.structs.replace(QUICK, backfill_outage_s_max=outage_s, held_s_max=0.5)
+    async with field("spot", "BTCUSDT", settings=settings) as here:
+        here.add()
+        await here.more(2)
+        assert here.feed.health().healthy
+        await here.sim.fault(Fault(FaultKind.HTTP, match="kline", status=429))
+        await here.sim.fault(Fault(FaultKind.REFUSE, duration_s=1.2))
+        await here.sim.fault(FaultKind.DISCONNECT)
+        await here.sink.until(lambda: here.feed.metrics.candles_held > 0)
+        since_s = time.monotonic()
+        await here.sink.until(lambda: not here.feed.health().healthy)
+        assert here.feed.health().active_connections == 1, "the socket is well, and the market waits for REST"
+        assert not here.gaps()
+        await here.sink.until(lambda: bool(here.gaps()))
+        assert time.monotonic() - since_s < outage_s + 1.5
+        await here.more(4)
+        assert here.feed.health().healthy
+        assert here.sim.listeners["spot"].answered[403] == 1
+        assert here.client.pools.held_s(here.market) > 500
+    gap = next(e for e in here.sink.events if isinstance(e, Gap))
+    assert gap.from_ns is not None
+    told = here.closed()
+    missing = (gap.to_ns or 0) - gap.from_ns
+    assert missing > 0
+    steps = [after.open_ns - before.open_ns for before, after in pairwise(told)]
+    assert sorted(steps)[:-1] == [60 * NS_PER_S] * (len(steps) - 1)
+    assert max(steps) == missing + 60 * NS_PER_S
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DROP, FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.WRONG_JSON])
