@@ -77,6 +77,13 @@ def test_t9_after_a_silence_a_successor_closes_only_what_was_heard_of_again() ->
     assert take(bars, candle(2, 1, instrument=ETH)) == [(1, 1, True), (2, 1, False)]
 
 
+def test_t9_what_was_lost_may_have_been_a_last_revision() -> None:
+    bars = Bars(10)
+    take(bars, candle(0, 1))
+    bars.doubt()
+    assert take(bars, candle(1, 1)) == [(1, 1, False)]
+
+
 def test_a_late_revision_does_not_take_the_doubt_away() -> None:
     bars = Bars(10)
     take(bars, candle(0, 5))

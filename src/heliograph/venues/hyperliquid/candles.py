@@ -85,8 +85,12 @@ class Bars:
         rested_ns = min(max(0, received_ns - self._heard_ns), QUIET_NS + 1) if self._heard_ns else 0
         self._heard_ns = received_ns
         if rested_ns > min(2 * self._rest_ns + SLACK_NS, QUIET_NS):
-            self._doubted.update(self._open)
+            self.doubt()
         self._rest_ns += (rested_ns - self._rest_ns) // 16
+
+    def doubt(self) -> None:
+        """Take note that something was lost: whatever is not heard of again is not known to be complete."""
+        self._doubted.update(self._open)
 
     def keep(self, wanted: Iterable[Key]) -> None:
         """Forget all others than these: their streams end, so that what was seen last need not be final."""

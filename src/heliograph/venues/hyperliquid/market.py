@@ -277,4 +277,5 @@ class Feed:
                 return
         except FAULTS:
             pass
+        self._bars.doubt()  # It may have been the last revision of any.
         effects.append(Refused(index, reason_of(error)))
