@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.model.book import BookDelta, OrderBook
@@ -129,6 +129,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_STEPS)
 def test_deltas_fold_to_the_sums_of_the_orders(steps: list[tuple[str, int, int, int]]) -> None:
     book = Orders(PAIR, Amounts(100), strict=True)

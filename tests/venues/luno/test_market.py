@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
@@ -165,6 +165,13 @@ def test_what_does_not_fit_the_book_ends_the_connection() -> None:
     assert effects == [Reconnect("a trade of an order that is not in the book")]
 
 
+def test_an_update_that_cannot_be_taken_ends_the_connection_at_once() -> None:
+    order = {"order_id": "N", "type": "ASK", "price": "2764.00", "volume": "NaN"}
+    events, effects = take(feed_of(*ALL), SNAPSHOT, update(74538168, create_update=order), update(74538169))
+    assert isinstance(events[-1], Gap)
+    assert [type(effect) for effect in effects] == [Reconnect]
+
+
 @pytest.mark.parametrize(
     ("code", "reason"), [("invalid_market", "NOPEUSDT"), ("invalid_credentials", "you provided an invalid …")]
 )
@@ -268,6 +275,7 @@ def test_unchecked_each_change_is_told_as_it_comes() -> None:
     assert [event.sequence for event in events if isinstance(event, BookDelta)] == [90, 74538168]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(st.binary(max_size=60), st.from_regex(r'\{"sequence":"[0-9]{0,20}","asks":.{0,20}\}').map(str.encode))

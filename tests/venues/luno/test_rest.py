@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
@@ -147,6 +147,7 @@ def test_refusals_have_a_code_or_at_least_a_status() -> None:
     assert parse_error(401, b'{"error":"x","error_code":""}').code == "401"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_no_body_raises_anything_but_what_is_caught(body: bytes) -> None:
     for read in (

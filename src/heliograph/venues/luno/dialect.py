@@ -47,9 +47,9 @@ _FIRST_SEQUENCE: Final = 4_530_000_000
 _LETTERS: Final = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 _RESTING_EVERY: Final = 8
 
-# Pings every 13.5 s, a silent client closed with 1000 after 10 s (both recorded 2026-09-22); 50 sessions (documented).
-# How often one may connect is not documented, only that one may be limited.
-_MANNERS: Final = Manners(300, 60.0, ping_s=13.5, silence_s=10, connections_max=50)
+# Pings every 13.5 s (recorded 2026-09-22); 50 sessions (documented). How often one may connect is not documented, only
+# that one may be limited. That who shows no key is closed after 10 s (recorded 2026-09-22) is not played.
+_MANNERS: Final = Manners(300, 60.0, ping_s=13.5, connections_max=50)
 
 
 class Order(NamedTuple):
@@ -279,6 +279,14 @@ class _Turn:
             self.say(taker.time_ns, trades, delete=maker_id, status="ACTIVE")
         else:
             self.say(taker.time_ns, trades)
+
+
+def code(coin: str) -> str:
+    """Return what Luno calls a coin.
+
+    Source: https://www.luno.com/en/developers/api#tag/Currency
+    """
+    return "XBT" if coin == "BTC" else coin
 
 
 def instant(now_ns: int) -> int:

@@ -21,7 +21,7 @@ import msgspec
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.errors import VenueRejected
 from heliograph.venues.dialect import Answer, Ask, Query, Quota
-from heliograph.venues.luno.dialect import REVOKED, Dialect, instant, text
+from heliograph.venues.luno.dialect import REVOKED, Dialect, code, instant, text
 from heliograph.venues.scene import Fill, Level, Listing
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -222,8 +222,8 @@ def _market(listing: Listing) -> dict[str, object]:
     return {
         "market_id": listing.symbol,
         "trading_status": "ACTIVE",
-        "base_currency": listing.base,
-        "counter_currency": listing.quote,
+        "base_currency": code(listing.base),
+        "counter_currency": code(listing.quote),
         "min_volume": text(listing.lot_size),
         "max_volume": text(listing.lot_size * 1_000_000),
         "volume_scale": _scale(listing.lot_size),
@@ -238,10 +238,10 @@ def _scale(step: Decimal) -> int:
     return max(0, -step.normalize().adjusted())
 
 
-def _no(code: str) -> VenueRejected:
-    return VenueRejected("luno", code, _CODES[code][1])
+def _no(error: str) -> VenueRejected:
+    return VenueRejected("luno", error, _CODES[error][1])
 
 
-def _refusal(code: str, weight: int = 1) -> Answer:
-    status, message = _CODES[code]
-    return Answer(status, _encode({"error": message, "error_code": code}), weight)
+def _refusal(error: str, weight: int = 1) -> Answer:
+    status, message = _CODES[error]
+    return Answer(status, _encode({"error": message, "error_code": error}), weight)

@@ -10,9 +10,6 @@ from heliograph.venues.luno import dialect, dialect_rest
 from heliograph.venues.scene import Listing, Scene
 from heliograph.venues.universe import Coin, Rules, coin_of, lots_mean
 
-_CODES: Final = {"BTC": "XBT"}
-"""The coins that Luno names differently."""
-
 
 def spot(coins: int, listed_ns: int) -> list[Rules]:
     """Return the first `coins` against USDT, and bitcoin in rand, whose prices have no decimals, and ether in bitcoin.
@@ -26,14 +23,13 @@ def spot(coins: int, listed_ns: int) -> list[Rules]:
     rand = Coin("BTC", Decimal(1_152_000), 60)
     rules.append(_listed(rand, coin_of(0)[0], "ZAR", Decimal(1), Decimal("0.000001"), listed_ns))
     cross = Coin("ETH", Decimal("0.05"), 20)
-    rules.append(_listed(cross, coin_of(1)[0], "XBT", Decimal("0.000001"), Decimal("0.01"), listed_ns))
+    rules.append(_listed(cross, coin_of(1)[0], "BTC", Decimal("0.000001"), Decimal("0.01"), listed_ns))
     return rules
 
 
 def _listed(coin: Coin, worth: Coin, quote: str, tick: Decimal, lot: Decimal, listed_ns: int) -> Rules:
-    base = _CODES.get(coin.name, coin.name)
-    symbol = f"{base}{quote}"
-    listing = Listing(symbol, symbol, base, quote, None, Kind.SPOT, listed_ns, None, tick, lot, None)
+    symbol = f"{dialect.code(coin.name)}{dialect.code(quote)}"
+    listing = Listing(symbol, symbol, coin.name, quote, None, Kind.SPOT, listed_ns, None, tick, lot, None)
     return Rules(listing, coin, lots_mean(worth, lot))
 
 

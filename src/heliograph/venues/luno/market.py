@@ -215,7 +215,14 @@ class Feed:
             self._break_off("a message is missing", received_ns, events, effects, number - 1)
             return
         trades: list[Trade] = []
-        delta = self._orders.apply(raw, self._told + 1, received_ns, trades)
+        try:
+            delta = self._orders.apply(raw, self._told + 1, received_ns, trades)
+        except Impossible:
+            raise
+        except FAULTS as e:
+            if self._sequenced:  # Some of it may have been applied, and what follows leads on from all of it.
+                raise Impossible(f"an update that cannot be taken: {reason_of(e)}") from e
+            raise
         events.extend(trades)
         if not delta.bids and not delta.asks:
             return

@@ -52,11 +52,9 @@ def candle_request(page: CandlePage) -> Request:
 
 
 def read_candles(page: CandlePage, body: bytes, venue_ns: int, received_ns: int) -> CandleAnswer:
-    """Read an answer to a page of candles; raises one of `FAULTS`."""
-    end_ns = page_end(page, ROWS_MAX)
+    """Read an answer to a page of candles, which may go on beyond its end; raises one of `FAULTS`."""
     candles = past_candles(page.instrument, page.interval, body, received_ns)
-    newest_ns = max([venue_ns, *(candle.open_ns for candle in candles[-1:])])
-    return read_page(page, [candle for candle in candles if candle.open_ns <= end_ns], end_ns, newest_ns)
+    return read_page(page, candles, page_end(page, ROWS_MAX), venue_ns)
 
 
 def past_candles(instrument: Instrument, interval: Interval, body: bytes, received_ns: int) -> list[Candle]:
