@@ -317,6 +317,11 @@ def test_microseconds_are_refused(fixture: Callable[[str], bytes], field: str) -
     assert [type(e) for e in decode(feed("spot"), frame)[1]] == [Refused]
 
 
+def test_a_candle_that_closes_before_it_opens_is_refused(fixture: Callable[[str], bytes]) -> None:
+    frame = bar_changed(fixture("kline_spot.json"), T=0)
+    assert [type(e) for e in decode(feed("spot"), frame)[1]] == [Refused]
+
+
 @pytest.mark.parametrize(
     "frame",
     [b"pong", b'""', b"", b"{", b"[", b"null", b"7", b"{}", b"\xff\xfe", b"[1]", b'{"e":"whim"}', b'{"data":null}',

@@ -162,6 +162,8 @@ class Feed:
                     q = bar.q
                     if not (ZERO <= fits(v) < BOUND and ZERO <= fits(q) < BOUND):
                         raise ValueError(NOT_AN_AMOUNT)
+                    if bar.t > bar.T:
+                        raise ValueError(f"a candle that opens at {bar.t} and closes at {bar.T}")
                     event_ns = raw.E * NS_PER_MS
                     append(Candle(
                         instruments[raw.s], bar.i, bar.t * NS_PER_MS, bar.T * NS_PER_MS + NS_PER_MS,
