@@ -203,6 +203,29 @@ def decode(
 
 
 @app.command()
+def batch(
+    venues: Annotated[
+        list[str] | None, typer.Argument(help="VENUE or VENUE:MARKET, such as okx or binance:spot; default: all.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Symbols of a batch.", min=1)] = 100,
+    limit: Annotated[int, typer.Option(help="Quotes after which a batch is done.", min=1)] = 60,
+    concurrency: Annotated[int, typer.Option(help="Batches at once.", min=1)] = 24,
+    symbols: Annotated[int | None, typer.Option(help="Only this many symbols of each market.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
+    simulated: Simulated = False,
+    endpoint: Endpoint = None,
+    speed: Annotated[float, typer.Option(help="With --simulated: simulated seconds per second.", min=1)] = 1.0,
+) -> None:
+    """Hear all symbols of all venues in batches; exit code 1 if a batch was refused or a market told nothing."""
+    from heliograph.app import Where
+    from heliograph.cli.batch import Run
+    from heliograph.cli.batch import batch as run
+
+    wanted = Run(venues or (), batch_size, limit, concurrency, symbols)
+    _finish(run(wanted, Where(simulated, endpoint, speed), as_json=as_json))
+
+
+@app.command()
 def simulate(
     venues: Annotated[list[str] | None, typer.Argument(help="Which venues to play; default: binance.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed, epoch and speed make the same world.")] = 1,
