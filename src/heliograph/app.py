@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -30,11 +31,12 @@ from heliograph.marketdata.sharing import Slice
 from heliograph.marketdata.worker import Worker
 from heliograph.metrics import FeedCollector, FeedMetrics, WorkerMetrics
 from heliograph.model.instrument import MarketId, VenueId
-from heliograph.sim.layouts import played
-from heliograph.sim.venue import SimulatedVenue
 from heliograph.venues import VENUES, find_venue
 from heliograph.venues.contract import Credentials, Market, Venue
 from heliograph.venues.keys import with_keys
+
+if TYPE_CHECKING:
+    from heliograph.sim.venue import SimulatedVenue
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -151,7 +153,7 @@ def _moved(venue: Venue, addresses: Mapping[MarketId, Address]) -> Venue:
     return msgspec.structs.replace(venue, markets=markets)
 
 
-def at_simulator(simulated: SimulatedVenue) -> Mapping[VenueId, Venue]:
+def at_simulator(simulated: "SimulatedVenue") -> Mapping[VenueId, Venue]:
     """Return the venue that a running simulator plays, at its addresses, with those of its markets that it plays.
 
     Raises:
@@ -210,6 +212,9 @@ async def open_simulated(
         ConfigError: the venue is not known, or has no simulator; it says which have one.
 
     """
+    from heliograph.sim.layouts import played
+    from heliograph.sim.venue import SimulatedVenue  # A production feed shall not carry the simulator, 4 MB of it.
+
     playable = {name: VENUES[name] for name in VENUES if name in played()}
     names = tuple(playable) if only is None else (find_venue(only, playable).name,)
     async with AsyncExitStack() as stack:
