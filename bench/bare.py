@@ -18,6 +18,7 @@ import msgspec
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from bench.frames import events
+from bench.stamps import Stamps
 from heliograph.clock import NS_PER_MS
 from heliograph.model.instrument import SPOT, Instrument, VenueId
 from heliograph.model.interval import Interval
@@ -270,7 +271,9 @@ class EntryListener(WSListener):  # type: ignore[misc]  # picows ships no types
 class EntryBus(asyncio.Protocol):
     """Counts replies; nothing else."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, stamps: Stamps | None = None) -> None:
+        self._expected = expected
+        self._stamps = stamps
         self._reader = hiredis.Reader()
         self._left = expected
         self.done = asyncio.get_running_loop().create_future()
@@ -290,6 +293,8 @@ class EntryBus(asyncio.Protocol):
         while True:
             reply = self._reader.gets()
             if reply is False:
+                if self._stamps is not None:
+                    self._stamps.note((self._expected - self._left) // 2)
                 return
             if isinstance(reply, Exception):
                 raise reply
@@ -308,3 +313,17 @@ async def entries(kind: str, port: int, count: int, valkey_port: int) -> float:
     finished: float = await bus.done
     transport.disconnect()
     return finished
+
+
+async def paced(kind: str, port: int, count: int, valkey_port: int) -> dict[str, Any]:
+    """Return when each entry was acknowledged."""
+    loop = asyncio.get_running_loop()
+    expected = events(kind, count)
+    stamps = Stamps(expected)
+    _, bus = await loop.create_connection(lambda: EntryBus(2 * expected, stamps), "127.0.0.1", valkey_port)
+    transport, _ = await ws_connect(
+        lambda: EntryListener(kind, count, bus), f"ws://127.0.0.1:{port}/stream", enable_auto_ping=False
+    )
+    await stamps.done
+    transport.disconnect()
+    return stamps.told()

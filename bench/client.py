@@ -11,10 +11,10 @@ from bench import bare, ours
 
 
 def main() -> None:
-    """Run once and print when it was finished, and the CPU seconds, as JSON."""
+    """Run once and print as JSON when it was finished, and the CPU seconds; or when each entry was acknowledged."""
     parser = argparse.ArgumentParser()
     parser.add_argument("side", choices=("bare", "ours"))
-    parser.add_argument("what", choices=("objects", "entries"))
+    parser.add_argument("what", choices=("objects", "entries", "paced"))
     parser.add_argument("kind")
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)
@@ -24,6 +24,10 @@ def main() -> None:
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
     module = bare if arguments.side == "bare" else ours
+    if arguments.what == "paced":
+        told = uvloop.run(module.paced(arguments.kind, arguments.port, arguments.count, arguments.valkey_port))
+        print(json.dumps(told))
+        return
     if arguments.what == "objects":
         run = module.objects(arguments.kind, arguments.port, arguments.count)
     else:

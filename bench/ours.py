@@ -10,6 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from bench.frames import SYMBOLS, events
+from bench.stamps import Stamps
+from heliograph.bus.entries import Batch
 from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Reader
 from heliograph.clock import SystemClock
@@ -127,3 +129,32 @@ async def entries(kind: str, port: int, count: int, valkey_port: int) -> float:
             await sink.handed
             await publisher.flush()
             return time.perf_counter()
+
+
+class StampedPublisher(Publisher):
+    """The publisher, which also notes when entries are acknowledged."""
+
+    def __init__(self, url: str, stamps: Stamps) -> None:
+        super().__init__(url)
+        self._stamps = stamps
+
+    def _acknowledge(self, batch: Batch, entries: int, size: int) -> None:
+        super()._acknowledge(batch, entries, size)
+        self._stamps.note(self.acknowledged)
+
+
+async def paced(kind: str, port: int, count: int, valkey_port: int) -> dict[str, Any]:
+    """Return when each entry was acknowledged; every bound is as users have it."""
+    market = _market(port)
+    metrics = FeedMetrics("binance", "spot")
+    url = f"redis://127.0.0.1:{valkey_port}"
+    stamps = Stamps(events(kind, count))
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(rest.Client(rest.Settings(), random.Random(1)))
+        publisher = await stack.enter_async_context(StampedPublisher(url, stamps))
+        reader = await stack.enter_async_context(Reader(url, {}))
+        streams = StreamSink(publisher, reader, stream_maxlen=10_000, feed_maxlen=100_000)
+        feed = MarketFeed(market, _settings(), streams, metrics, SystemClock(), client, resume=streams)
+        async with _running(feed, market, kind):
+            await stamps.done
+    return stamps.told()
