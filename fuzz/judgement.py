@@ -36,6 +36,7 @@ def judge_event(event: VenueEvent | Ticker) -> None:
     if isinstance(event, BookTop | DayStatistics):
         return
     assert keys.of_event(event).encode()
+    _judge_amounts(event)
     judge_wire(event)
     if isinstance(event, Candle):
         assert event.close_ns > event.open_ns, "a candle ends after it opens"
@@ -43,6 +44,15 @@ def judge_event(event: VenueEvent | Ticker) -> None:
         line(event).encode()
     elif isinstance(event, Gap):
         msgspec.json.decode(gap(event))
+
+
+def _judge_amounts(event: object) -> None:
+    for name in ("open", "high", "low", "close", "base_volume", "quote_volume", "contracts", "price", "quantity"):
+        value = getattr(event, name, None)
+        assert value is None or value >= 0, f"{name} is {value}"
+    for level in (*getattr(event, "bids", ()), *getattr(event, "asks", ())):
+        assert min(level) >= 0, f"a level of {level}"
+    assert (getattr(event, "trade_count", None) or 0) >= 0, "trades are counted from none on"
 
 
 def judge_wire(event: Candle | Trade | Ticker | BookSnapshot | BookDelta | Gap) -> None:
