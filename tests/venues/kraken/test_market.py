@@ -182,6 +182,21 @@ def test_a_candle_that_nothing_follows_is_asked_for(fixture: Callable[[str], byt
     feed.failed(fetch.request, "no", LATER_NS, effects)
 
 
+@pytest.mark.parametrize(("signs", "closes"), [(60, True), (0, False)])
+def test_signs_of_life_tell_a_quiet_market_from_a_venue_that_stood_still(
+    signs: int, closes: bool, fixture: Callable[[str], bytes]
+) -> None:
+    feed = Feed(Connection("/v2", ()))
+    decoded(feed, fixture("ohlc.json"))
+    decoded(feed, *[b'{"channel":"heartbeat"}'] * 4 * signs)
+    following = fixture("ohlc.json").replace(b"15:31:01", b"15:35:01").replace(b"15:30:00.0000000", b"15:35:00.0000000")
+    events, effects = decoded(feed, following.replace(b"snapshot", b"update"))
+    assert effects == []
+    assert [event.open_ns // NS_PER_S for event in events if isinstance(event, Candle) and event.closed] == (
+        [1_696_433_400] if closes else []
+    )
+
+
 def test_an_answer_that_cannot_be_read_is_refused(fixture: Callable[[str], bytes]) -> None:
     feed = Feed(Connection("/v2", ()))
     decoded(feed, fixture("ohlc.json"))
