@@ -8,9 +8,10 @@ import pytest
 
 from heliograph.errors import Nonconforming
 from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import MarketId
 from heliograph.testing.stage import Stage
 from heliograph.venues import binance, bybit, gateio
-from heliograph.venues.contract import Effect, Feed, Market, Request, Subscription, Venue
+from heliograph.venues.contract import Effect, Feed, Request, Subscription, Venue
 
 BINANCE, BYBIT, GATEIO = binance.VENUE, bybit.VENUE, gateio.VENUE
 Meddle = Callable[[list[VenueEvent], list[Effect]], None]
@@ -80,13 +81,11 @@ class Meddler:
 
 
 def caught(check: Callable[..., None], venue: Venue, claim: str, market: str | None = None) -> None:
-    """Hold that a check finds the venue at fault, for the right reason."""
+    """Hold that a check finds the venue, or one of its markets, at fault, for the right reason."""
     stage = Stage(venue)
-    chosen: list[Market | None] = [None] if market is None else [stage.venue.markets[m] for m in stage.venue.markets]
-    if market is not None:
-        chosen = [m for m in chosen if m is not None and m.market == market]
+    where = [] if market is None else [venue.markets[MarketId(market)]]
     with pytest.raises(Nonconforming, match=claim):
-        check(stage, *(m for m in chosen if m is not None))
+        check(stage, *where)
 
 
 def each(kind: type, change: Callable[[Any], VenueEvent | None]) -> Meddle:

@@ -13,7 +13,7 @@ from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.event import VenueEvent
 from heliograph.testing.claim import require
 from heliograph.testing.stage import START_NS, Stage, headers_of
-from heliograph.venues.contract import Connection, Effect, Fetch, Market, Reconnect, Request, Send, Subscription
+from heliograph.venues.contract import Connection, Effect, Fetch, Market, Request, Send, Subscription
 from heliograph.venues.dialect import Ask, Session, Stream
 
 STEP_NS: Final = 500 * NS_PER_MS
@@ -199,8 +199,3 @@ class Meeting:
             self.complaints.append(error)
             line.feed.failed(request, error.reason, self.now_ns, effects)
         self._act(line, effects)
-
-
-def reconnects(meeting: Meeting) -> list[Reconnect]:
-    """Return every wish for another connection that a meeting has heard."""
-    return [effect for effect in meeting.complaints if isinstance(effect, Reconnect)]
