@@ -23,6 +23,7 @@ from heliograph.model.market import Channel
 from heliograph.venues import VENUES, find_venue, markets_of
 from heliograph.venues.contract import Market, Subscription, VenueError
 from heliograph.venues.directory import Directory
+from heliograph.venues.keys import require_key
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -106,6 +107,7 @@ async def open_wish(
         client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
         wanted: list[tuple[Market, list[Subscription]]] = []
         for market, symbols in markets_of(venue, wish.market, wish.symbols):
+            require_key(market)
             instruments = Directory(market, await list_instruments(client, market)).find(symbols)
             wanted.append((market, subscriptions_of(instruments, wish.channels, wish.interval)))
 
