@@ -247,6 +247,8 @@ class Limits(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...] = (TOO_MANY_REQUESTS, BANNED)
     passing_codes: frozenset[str] = frozenset()
     """Codes of a no that another attempt may not meet: the venue is busy, or away."""
+    message_bytes_max: int | None = None
+    """The longest message that it may send, whole books in one piece among them; None: as a socket takes by itself."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
