@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -36,9 +37,11 @@ def main() -> int:
         if wanted.target is None or len(names) != 1:
             parser.error("--replay needs one --target")
         try:
-            return _replay(names[0], wanted.replay)
+            return _replay(names[0], wanted.replay.read_bytes())
         except OSError as e:
             parser.error(f"cannot read {wanted.replay}: {e.strerror}")
+    if find_spec("atheris") is None:
+        parser.error("atheris is not in this environment; `make fuzz` makes one that has it")
     seconds = max(1, wanted.seconds // len(names))
     print(f"{len(names)} targets, {seconds} s each, seed {wanted.seed}", flush=True)
     broken = [name for name in names if not _fuzz(name, seconds, wanted.seed)]
@@ -47,11 +50,9 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _replay(name: str, file: Path) -> int:
+def _replay(name: str, data: bytes) -> int:
     try:
-        known = targets()[name](file.read_bytes())
-    except OSError:
-        raise
+        known = targets()[name](data)
     except Exception:  # Whatever it raises is what was looked for.
         traceback.print_exc()
         return 1

@@ -4,6 +4,7 @@ Source: https://github.com/google/atheris (atheris.Setup, custom mutators), http
 """
 
 import argparse
+import hashlib
 import random
 import sys
 from pathlib import Path
@@ -39,7 +40,12 @@ def main() -> None:
     check = targets()[wanted.target]
 
     def one(data: bytes) -> int:
-        return 0 if check(data) else -1  # -1 keeps what is no input out of the corpus.
+        try:
+            return 0 if check(data) else -1  # -1 keeps what is no input out of the corpus.
+        except BaseException:
+            # Under libFuzzer's own name for it; libFuzzer was seen to end without having written its own.
+            (wanted.crashes / f"crash-{hashlib.sha1(data).hexdigest()}").write_bytes(data)
+            raise
 
     def mutate(data: bytes, size_max: int, seed: int) -> bytes:
         return mutated(data, first, random.Random(seed), size_max, atheris.Mutate)

@@ -6,6 +6,7 @@ import pytest
 
 from heliograph.bus import keys
 from heliograph.bus.embedded import Server
+from heliograph.bus.embedded_cluster import cluster
 from heliograph.bus.endpoint import parse_url
 from heliograph.bus.link import open_link
 from heliograph.cli.finding import Finding, Verdict
@@ -105,6 +106,13 @@ async def test_each_node_that_is_named_is_looked_at(running: Server) -> None:
     assert findings["server 127.0.0.1:1"].verdict is Verdict.FAIL
     assert findings[f"server 127.0.0.1:{running.port}"].verdict is Verdict.OK
     assert findings["server rights"].verdict is Verdict.OK
+
+
+async def test_a_clusters_rights_are_tried_on_whichever_node() -> None:
+    async with cluster(3, 0) as nodes:
+        findings = await looked(nodes.url)
+    assert {finding.verdict for finding in findings.values()} == {Verdict.OK}, findings
+    assert "16384 of 16384" in findings["cluster"].found
 
 
 @pytest.mark.parametrize(

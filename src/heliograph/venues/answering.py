@@ -57,6 +57,7 @@ def problem_of(status: int, body: bytes, read: Callable[[bytes], VenueError]) ->
 
     """
     try:
-        return read(body)
+        said = read(body)
+        return VenueError(said.code[:REASON_MAX], said.reason[:REASON_MAX], said.subscriptions)
     except FAULTS:
         return VenueError(str(status), body[:REASON_MAX].decode("utf-8", "replace"))

@@ -16,7 +16,7 @@ from heliograph.model.instrument import SPOT, MarketId
 from heliograph.venues.binance.frames import RawAny, decode_any, decode_list
 from heliograph.venues.binance.instruments import COINM, USDM
 from heliograph.venues.contract import VenueError
-from heliograph.venues.faults import FAULTS
+from heliograph.venues.faults import FAULTS, REASON_MAX
 from heliograph.venues.fields import NOTHING
 
 _LIST: Final = ord("[")
@@ -63,9 +63,9 @@ def sort(frame: bytes) -> Answer | list[Payload]:
         return [_payload(bytes(raw.event), None)]
     if raw.e is None and raw.lastUpdateId is None:
         if raw.error is not None:
-            return Answer(raw.id, VenueError(str(raw.error.code), raw.error.msg))
+            return Answer(raw.id, VenueError(str(raw.error.code)[:REASON_MAX], raw.error.msg[:REASON_MAX]))
         if raw.code is not None:
-            return Answer(raw.id, VenueError(str(raw.code), raw.msg))
+            return Answer(raw.id, VenueError(str(raw.code)[:REASON_MAX], raw.msg[:REASON_MAX]))
         if raw.result:
             return Answer(raw.id, None)
     return [_payload(frame, None)]

@@ -55,7 +55,7 @@ from heliograph.venues.contract import (
     Subscription,
     VenueError,
 )
-from heliograph.venues.faults import FAULTS, reason_of
+from heliograph.venues.faults import FAULTS, REASON_MAX, reason_of
 from heliograph.venues.heartbeat import Heartbeat
 from heliograph.venues.known import INSTRUMENTS_MAX, Known
 from heliograph.venues.levels import to_levels
@@ -336,7 +336,7 @@ class Feed:
         if asked is None:
             if not self._open_to_all:
                 raise ValueError(f"a refusal of nothing that was asked: {answer.reason[:150]}")
-            effects.append(VenueError(answer.code, answer.reason))
+            effects.append(VenueError(answer.code, answer.reason[:REASON_MAX]))
         elif asked.subscribes:
             self._refused(asked.streams, answer, effects)
         # What cannot be given up was not served: there is nothing to tell.
@@ -359,4 +359,4 @@ class Feed:
         refused = self._control.carriers(topics)
         self._control.give_up(topics)
         if refused:
-            effects.append(VenueError(answer.code, answer.reason, refused))
+            effects.append(VenueError(answer.code, answer.reason[:REASON_MAX], refused))

@@ -30,7 +30,7 @@ from heliograph.venues.contract import (
     TradePage,
     VenueError,
 )
-from heliograph.venues.faults import FAULTS, reason_of
+from heliograph.venues.faults import FAULTS, REASON_MAX, reason_of
 from heliograph.venues.gateio.control import Answer, Other, sort
 from heliograph.venues.gateio.frames import (
     RawEvent,
@@ -260,7 +260,7 @@ class Feed:
             if subscription.channel is Channel.BOOK:
                 self._books.drop(subscription.instrument)
         if refused or asked is None:  # Else it was given up in the meantime.
-            effects.append(VenueError(str(error.code), error.message, refused))
+            effects.append(VenueError(str(error.code), error.message[:REASON_MAX], refused))
 
     def _move(self, reason: str, effects: list[Effect]) -> None:
         if not self._moving:
