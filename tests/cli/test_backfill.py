@@ -25,6 +25,7 @@ from heliograph.model import wire
 from heliograph.model.interval import Interval
 from heliograph.sim import Fault, FaultKind
 from heliograph.sim.audit import audit_candles
+from heliograph.sim.layouts import layout_of
 from tests.cli.commands import PROGRAM, RUN_S_MAX, START_S_MAX, finished
 from tests.marketdata.conftest import BTC
 from tests.marketdata.past import EPOCH_NS, MINUTE_NS, PLAYED, Past, past, without
@@ -182,9 +183,11 @@ async def test_what_the_venue_refuses_is_one_line_and_what_was_written_stays(tmp
 
 @pytest.mark.parametrize("venue", PLAYED)
 def test_simulated_venues_have_a_past_to_write(venue: str, tmp_path: Path) -> None:
-    symbols = {"hyperliquid": ["BTC", "ETH"], "luno": ["BTC/USDT", "ETH/USDT"]}.get(venue, ["BTC/USDT", "BTC/USDT:USDT"])
+    market, lists = next(iter(layout_of(venue).listers.items()))
+    symbols = [rules.listing.symbol for rules in lists(2, time.time_ns()) if rules.listing.expiry_ns is None][:2]
     since = iso_ms(time.time_ns() - 60 * MINUTE_NS)
-    done = finished("backfill", venue, *symbols, "--from", since, "--simulated", "--json", "-d", str(tmp_path))
+    chosen = (venue, *symbols, "-m", market)
+    done = finished("backfill", *chosen, "--from", since, "--simulated", "--json", "-d", str(tmp_path))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)["series"]
     assert len(told) == 2
