@@ -25,8 +25,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml compat/pyproject.toml
 demo: setup ## live candles of all venues, simulated, through a server, on your screen (ARGS="--headless --duration 20")
 	@$(BIN)/heliograph demo $(ARGS)
 
+# Two at a time but for the tests that kill processes, or run the venues' own clients: those need the machine.
+TOGETHER := -n 2 --dist loadfile -m "not faults and not conformance"
+ALONE := -m "faults or conformance"
+
 test: setup ## the test suite (ARGS="-k name" to choose)
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/python -m pytest $(TOGETHER)
+	@$(BIN)/python -m pytest $(ALONE)
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: setup ## lint, types, import contracts
 	@$(BIN)/ruff check .
