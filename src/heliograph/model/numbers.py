@@ -70,6 +70,10 @@ class Amounts(dict[str, Decimal]):
         return value
 
 
+PRICES: Final = Amounts(16_384)
+"""Prices that were seen lately, at whichever venue: one memory of some 4 MB, however many sockets a process has."""
+
+
 def finite(value: Decimal) -> Decimal:
     """Return the value if it is a finite number of at most 38 digits and magnitude, else raise.
 

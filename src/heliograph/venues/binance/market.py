@@ -16,7 +16,7 @@ from heliograph.model.book import BookDelta
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Side, Trade, TradeCause
-from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, PRICES, ZERO, amount, fits
 from heliograph.venues.binance.control import Answer, Payload, sort
 from heliograph.venues.binance.frames import (
     SILENT,
@@ -62,7 +62,6 @@ from heliograph.venues.known import Known
 from heliograph.venues.levels import to_levels
 from heliograph.venues.subscribing import Message, Subscriber, carried_by
 
-PRICES_REMEMBERED_MAX: Final = 16_384
 LIFE_NS_MAX: Final = (24 * 3600 - 600) * NS_PER_S
 """When to move to another socket: the venue cuts at 24 h, and the ten minutes leave room for many to move in turn."""
 _QUOTE: Final = ord('"')
@@ -115,7 +114,7 @@ class Feed:
         self._instruments = Known(rules.instrument if self._open_to_all else None)
         self._control = Subscriber(chunk, encode, per_tick_max=rules.messages_per_tick)
         self._books = Books(rules.book, partial(book_request, rules.rest), open_to_all=self._open_to_all)
-        self._prices = Amounts(PRICES_REMEMBERED_MAX)
+        self._prices = PRICES
         self._decode_top = decode_combined_top if rules.market == SPOT else decode_combined
         self._contracts = rules.rest.counts_contracts
         self._venue_ns = 0  # the newest event time that the venue told

@@ -16,7 +16,7 @@ from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.market import Candle, Side, Trade, TradeCause
-from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, fits
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, PRICES, ZERO, fits
 from heliograph.venues.bybit.control import Answer, to_answer
 from heliograph.venues.bybit.frames import (
     RawBooks,
@@ -62,7 +62,6 @@ from heliograph.venues.levels import to_levels
 from heliograph.venues.linked_book import Books
 from heliograph.venues.subscribing import Subscriber, carried_by, find_number
 
-PRICES_REMEMBERED_MAX: Final = 16_384
 PING_NS: Final = 19 * NS_PER_S
 """The venue wants a ping every 20 s, and time passes for us in steps of one."""
 RESTARTED: Final = 1
@@ -130,7 +129,7 @@ class Feed:
         self._restarts: Counter[str] = Counter()
         self._tickers: dict[str, TickerMerge] = {}
         self._tops: dict[str, TopMerge] = {}
-        self._prices = Amounts(PRICES_REMEMBERED_MAX)
+        self._prices = PRICES
         self._venue_ns = 0  # the newest time that the venue told
         self.change(connection.subscriptions, [])
 

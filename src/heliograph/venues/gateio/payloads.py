@@ -12,7 +12,7 @@ from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, DayStatistics, Side, Trade, TradeCause
-from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits, parse
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, PRICES, ZERO, amount, fits, parse
 from heliograph.venues.gateio.bars import Bars, Units, volumes_of
 from heliograph.venues.gateio.frames import (
     RawFuturesBar,
@@ -33,7 +33,6 @@ from heliograph.venues.gateio.times import instant_ns, seconds_ns
 from heliograph.venues.known import Known
 from heliograph.venues.levels import to_levels
 
-PRICES_REMEMBERED_MAX: Final = 16_384
 TRUNCATED: Final = "a trade of less than one contract, truncated to none: neither its size nor its side is told"
 _BUY: Final = Side.BUY  # A member's look-up in its enumeration costs a tenth of a trade.
 _SELL: Final = Side.SELL
@@ -65,7 +64,7 @@ class Payloads:
         # Once a frame has stood for several trades, their numbers say nothing of what is missing: it would be told
         # again, one by one. No such frame was seen yet.
         self._numbered = True
-        self._prices = Amounts(PRICES_REMEMBERED_MAX)
+        self._prices = PRICES
 
     def carry(self, instruments: Sequence[Instrument]) -> None:
         """Know these instruments and no others, unless every symbol is welcome."""

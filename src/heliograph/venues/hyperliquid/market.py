@@ -11,7 +11,7 @@ from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument, MarketId
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Source, Trade, TradeCause
-from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, PRICES, ZERO, amount, fits
 from heliograph.venues.contract import CandlePage, Connection, Effect, Fetch, Refused, Request, Send, Subscription
 from heliograph.venues.faults import FAULTS, reason_of
 from heliograph.venues.heartbeat import Heartbeat
@@ -44,7 +44,6 @@ from heliograph.venues.known import INSTRUMENTS_MAX, Known
 from heliograph.venues.spreading import chunks
 from heliograph.venues.subscribing import Subscriber, carried_by
 
-PRICES_REMEMBERED_MAX: Final = 16_384
 PING_NS: Final = 30 * NS_PER_S
 """The venue cuts a connection to which it has sent nothing for 60 s.
 
@@ -97,7 +96,7 @@ class Feed:
         self._candles_wanted: set[tuple[str, str]] = set()
         self._last: dict[str, RawTrade] = {}  # the newest trade of each instrument, for the day's statistics
         self._books: dict[str, int] = {}  # how many books came, by the venue's name
-        self._prices = Amounts(PRICES_REMEMBERED_MAX)
+        self._prices = PRICES
         self._venue_ms = 0  # the newest instant that the venue told
         self.change(connection.subscriptions, [])
 

@@ -17,7 +17,7 @@ from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, Channel, Trade
-from heliograph.model.numbers import Amounts
+from heliograph.model.numbers import PRICES
 from heliograph.venues.candle_pages import LATE_NS
 from heliograph.venues.contract import (
     CandlePage,
@@ -49,7 +49,6 @@ from heliograph.venues.luno.rest import (
     ticker_request,
 )
 
-PRICES_REMEMBERED_MAX: Final = 16_384
 TICKER_NS: Final = 60 * NS_PER_S
 CANDLES_NS: Final = 20 * NS_PER_S
 """Between two looks at a candle that is not over: fifty pairs then ask 150 times a minute, of 300 that are allowed."""
@@ -76,7 +75,7 @@ class Feed:
         self._sequenced = connection.sequenced
         self._wanted = connection.subscriptions
         self._instrument = _instrument_of(connection)
-        self._orders = Orders(self._instrument, Amounts(PRICES_REMEMBERED_MAX), strict=connection.sequenced)
+        self._orders = Orders(self._instrument, PRICES, strict=connection.sequenced)
         self._book = Book(self._instrument)
         self._told = 0  # the number of the last message whose changes of the book were told
         self._top: BookTop | None = None

@@ -12,7 +12,7 @@ from heliograph.model.book import BookDelta, BookSnapshot, Level
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.market import Candle, Side, Trade, TradeCause
-from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, ZERO, Amounts, amount, fits
+from heliograph.model.numbers import BOUND, NOT_AN_AMOUNT, PRICES, ZERO, amount, fits
 from heliograph.venues.contract import (
     CandlePage,
     Connection,
@@ -48,7 +48,6 @@ from heliograph.venues.okx.rows import quantity_of, to_levels, to_ticker, to_top
 from heliograph.venues.okx.streams import BOOKS, REQUESTS_PER_HOUR_MAX, Key, chunk, encode, streams_of
 from heliograph.venues.subscribing import Subscriber, carried_by, find_number
 
-PRICES_REMEMBERED_MAX: Final = 16_384
 PING_NS: Final = 20 * NS_PER_S
 """Silence after which to ask for a sign of life: the venue cuts a socket on which it sent nothing for 30 s."""
 MESSAGES_PER_TICK: Final = 2
@@ -81,7 +80,7 @@ class Feed:
         self._books = Books(checksum_of)
         self._instruments: dict[Key, Instrument] | None = None  # by what is subscribed to; None: all are welcome
         self._routes = Routes()
-        self._prices = Amounts(PRICES_REMEMBERED_MAX)
+        self._prices = PRICES
         self._pages = Pages()
         self._venue_ns = 0  # the newest opening of a candle that the venue told
         self._moving = False
