@@ -1,8 +1,9 @@
 """Figure d: CPU and memory at 1,000 instruments over five venues, and whether memory stays where it is.
 
-Memory is the process's proportional share (PSS) beyond what it weighs when everything is imported and nothing is open,
-sampled by another process. One run of ours goes through four stretches of time: all is well; the server stands still
-(SIGSTOP); it limps, getting a fifth of its time; a client of the gateway asks for 200 instruments and reads nothing.
+Memory is what is resident (RSS) beyond what is when everything is imported and nothing is open, sampled by another
+process; the proportional share (PSS) would change with whatever else runs Python. One run of ours goes through
+stretches of time: all is well; the server stands still (SIGSTOP); it limps, getting a fifth of its time; all is well
+again; a client of the gateway asks for 200 instruments and reads nothing.
 """
 
 import os
@@ -30,6 +31,7 @@ STRETCHES: Final = ("well", "server stopped", "server slow", "well again", "clie
 SUBSCRIBED_S_MAX: Final = 90.0
 SAMPLE_S: Final = 1.0
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class _Process:
@@ -51,9 +53,9 @@ class _Process:
         self._stdin.write("\n")
         self._stdin.flush()
 
-    def pss_mb(self) -> float:
-        with open(f"/proc/{self._process.pid}/smaps_rollup") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
+    def rss_mb(self) -> float:
+        with open(f"/proc/{self._process.pid}/statm") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES / 2**20
 
     def cpu_s(self) -> float:
         with open(f"/proc/{self._process.pid}/stat") as file:
@@ -84,7 +86,7 @@ def measure(side: str, seconds: float, tell: Tell) -> dict[str, Any]:
         process = _Process(stack.enter_context(popen))
         stack.callback(popen.kill)
         process.line()
-        floor_mb = process.pss_mb()
+        floor_mb = process.rss_mb()
         process.go()
         address = process.line()
         tell(f"{side}: {STREAMS} streams are subscribed to")
@@ -113,7 +115,7 @@ def _stretch(
     acting.start()
     samples = []
     while acting.is_alive():
-        samples.append(process.pss_mb() - floor_mb)
+        samples.append(process.rss_mb() - floor_mb)
         acting.join(SAMPLE_S)
     used_s, took_s = process.cpu_s() - cpu_before_s, time.perf_counter() - begun_s
     return {

@@ -12,7 +12,8 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import hiredis
 import msgspec
@@ -87,8 +88,10 @@ class _Writer(asyncio.Protocol):
         self._reader = hiredis.Reader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.write = transport.write
+        self._transport: Any = transport
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -134,8 +137,8 @@ class _Listener(picows.WSListener):
 
 async def bare(port: int, valkey_url: str) -> None:
     """Run the barest code that takes in the same."""
-    host, _, valkey_port = valkey_url.rpartition("/")[2].rpartition(":")
-    _, writer = await asyncio.get_running_loop().create_connection(_Writer, host, int(valkey_port))
+    server = urlsplit(valkey_url)
+    _, writer = await asyncio.get_running_loop().create_connection(_Writer, server.hostname, server.port)
     kept = []
     for venue in _venues(port).values():
         for market in venue.markets.values():
