@@ -24,7 +24,7 @@ def _markets(venue: str) -> list[str]:
     return [
         name
         for name, market in VENUES[venue].markets.items()
-        if name in layout_of(venue).listers and Channel.CANDLES in market.channels and Interval.M1 in market.intervals
+        if name in layout_of(venue).listers and Channel.CANDLES in market.channels and Interval.M1 in market.streamed
     ]
 
 

@@ -6,13 +6,14 @@ import msgspec
 import pytest
 
 from heliograph.app import Where
-from heliograph.cli.wish import Wish, check, open_wish, subscriptions_of
+from heliograph.cli.wish import Wish, check, check_channels, open_wish, subscriptions_of
 from heliograph.config import ConnectorSettings
 from heliograph.errors import ConfigError, VenueUnreachable
 from heliograph.marketdata.tap import Tap
 from heliograph.model.instrument import SPOT, Instrument, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel
+from heliograph.venues import find_market, find_venue
 from heliograph.venues.contract import Subscription
 
 BITCOIN = Instrument(VenueId("binance"), SPOT, "BTCUSDT")
@@ -64,6 +65,15 @@ def test_a_channel_or_interval_must_be_one_of_every_market_that_is_asked_for() -
     check(msgspec.structs.replace(wish("binance", None, "BTC/USDT"), interval="1s"))
     with pytest.raises(ConfigError, match="binance usdm has no interval '1s'"):
         check(msgspec.structs.replace(wish("binance", None, "BTC/USDT", "BTC/USDT:USDT"), interval="1s"))
+
+
+def test_a_length_that_only_the_past_has_cannot_be_streamed() -> None:
+    market = find_market(find_venue("coinbase"), "spot")
+    check_channels(market, ["candles"], "5m")
+    check_channels(market, ["candles"], "1m", past=True)
+    check_channels(market, ["trades"], "1m")
+    with pytest.raises(ConfigError, match="coinbase spot has no interval '1m', but of the past; accepted: 5m"):
+        check_channels(market, ["candles"], "1m")
 
 
 async def test_a_venue_that_is_away_is_said_to_be_away() -> None:

@@ -112,7 +112,7 @@ def check(order: Order) -> Range:
     venue = find_venue(order.venue, VENUES)
     for name in order.markets or (None,):
         for market, _ in markets_of(venue, name, order.symbols):
-            check_channels(market, [Channel.CANDLES], order.interval)
+            check_channels(market, [Channel.CANDLES], order.interval, past=True)
     from_ns, to_ns = instant(order.begin), None if order.end is None else instant(order.end)
     if to_ns is not None and to_ns <= from_ns:
         raise ConfigError(f"--to {order.end} is not after --from {order.begin}")

@@ -132,7 +132,7 @@ async def _run(
 
 async def _listed(client: rest.Client, market: Market, results: list[Result], symbols_max: int | None) -> list[str]:
     """Return the symbols that the market lists and trades; a market that cannot be heard is a result already."""
-    if Channel.CANDLES not in market.channels or Interval.M1 not in market.intervals:
+    if Channel.CANDLES not in market.channels or Interval.M1 not in market.streamed:
         results.append(Result(market.venue, market.market, 0, trouble="it streams no candles of a minute"))
         return []
     try:

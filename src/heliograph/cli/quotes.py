@@ -9,6 +9,7 @@ import msgspec
 from heliograph import config
 from heliograph.app import Where, configure_logging, open_hub, open_source, open_venues, run_loop, terminations
 from heliograph.cli.main import EXIT_FAILED
+from heliograph.cli.wish import check_channels
 from heliograph.clock import SystemClock
 from heliograph.config import ConnectorSettings
 from heliograph.errors import VenueUnreachable
@@ -18,7 +19,7 @@ from heliograph.gateway.stream import Stream
 from heliograph.metrics import FeedCollector
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel, Gap
-from heliograph.venues import find_venue
+from heliograph.venues import find_venue, markets_of
 from heliograph.venues.contract import Subscription
 
 PROGRAM: Final = "connector-cli"
@@ -58,6 +59,8 @@ async def _print(settings: ConnectorSettings, wish: Wish, where: Where, valkey_u
         venues = await stack.enter_async_context(open_venues(where, wish.exchange))
         venue = find_venue(wish.exchange, venues)
         source = await stack.enter_async_context(open_source(settings, FeedCollector(), clock, valkey_url))
+        for market, _ in markets_of(venue, wish.market, wish.symbols):
+            check_channels(market, [Channel.CANDLES], Interval.M1)
         instruments = await find_instruments(source, venue, wish.market, wish.symbols)
         hub = await stack.enter_async_context(open_hub(source, clock))
         wanted = [Subscription(Channel.CANDLES, instrument, Interval.M1) for instrument in instruments]

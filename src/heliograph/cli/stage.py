@@ -24,6 +24,7 @@ from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.publish import StreamSink
 from heliograph.metrics import FeedCollector, FeedMetrics
 from heliograph.model.instrument import Instrument, VenueId
+from heliograph.model.interval import Interval
 from heliograph.sim.faults import Fault, FaultKind
 from heliograph.sim.layouts import layout_of, played
 from heliograph.venues import VENUES, find_venue
@@ -142,7 +143,8 @@ async def open_stage(speed: float, seed: int, venues: Sequence[str] = ()) -> Asy
         ConfigError: there is no such venue, or it cannot be played.
 
     """
-    playable = {name: venue for name, venue in VENUES.items() if name in played()}
+    # The record is held against the ledger minute by minute.
+    playable = {name: v for name, v in VENUES.items() if name in played() and _streams_minutes(v)}
     chosen = [find_venue(name, playable).name for name in venues] or list(playable)
     clock, collector = SystemClock(), FeedCollector()
     settings = config.load(ConnectorSettings, wss_host="127.0.0.1", wss_port=0, wss_health_check_port=0)
@@ -184,3 +186,7 @@ async def open_stage(speed: float, seed: int, venues: Sequence[str] = ()) -> Asy
 async def _listed(client: rest.Client, market: Market) -> list[Instrument]:
     listed = await list_instruments(client, market)
     return ([i for i in listed if i.expiry_ns is None] or listed)[:COINS]
+
+
+def _streams_minutes(venue: Venue) -> bool:
+    return all(Interval.M1 in market.streamed for market in venue.markets.values())

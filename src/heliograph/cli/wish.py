@@ -50,8 +50,14 @@ def check(wish: Wish) -> None:
         check_channels(market, wish.channels, wish.interval)
 
 
-def check_channels(market: Market, channels: Sequence[str], interval: str) -> None:
+def check_channels(market: Market, channels: Sequence[str], interval: str, *, past: bool = False) -> None:
     """Refuse channels and lengths of candles that a market does not have, or nobody.
+
+    Args:
+        market: the market.
+        channels: what is wanted.
+        interval: the length of candles.
+        past: whether past candles are wanted, of which there may be more lengths than a market streams.
 
     Raises:
         ConfigError: it says what the market has.
@@ -61,8 +67,10 @@ def check_channels(market: Market, channels: Sequence[str], interval: str) -> No
     for name in channels:
         if name not in market.channels:
             raise ConfigError(f"{market.venue} {market.market} has no channel {name!r}", market.channels)
-    if interval not in market.intervals:
-        raise ConfigError(f"{market.venue} {market.market} has no interval {interval!r}", market.intervals)
+    accepted = market.streamed if Channel.CANDLES in channels and not past else market.intervals
+    if interval not in accepted:
+        but = ", but of the past" if interval in market.intervals else ""
+        raise ConfigError(f"{market.venue} {market.market} has no interval {str(interval)!r}{but}", accepted)
 
 
 def subscriptions_of(instruments: Sequence[Instrument], channels: Sequence[str], interval: str) -> list[Subscription]:

@@ -70,7 +70,7 @@ class Table:
         market = None if venue is None else venue.markets.get(wish.market)
         if market is None:
             raise ConfigError(f"a demand for the unknown market {wish.exchange}:{wish.market}")
-        if wish.channel not in market.channels or (wish.interval is not None and wish.interval not in market.intervals):
+        if wish.channel not in market.channels or (wish.interval is not None and wish.interval not in market.streamed):
             raise ConfigError(
                 f"a demand for what {wish.exchange}:{wish.market} has not: {wish.channel} {wish.interval}"
             )

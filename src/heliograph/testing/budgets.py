@@ -31,7 +31,7 @@ def check_plan(stage: Stage, market: Market) -> None:
     """
     instrument = stage.listed(market)[0]
     channel = market.channels[0]
-    interval = market.intervals[0] if channel is Channel.CANDLES else None
+    interval = market.streamed[0] if channel is Channel.CANDLES else None
     streams_max = market.limits.streams_per_connection_max
     for count in (streams_max, streams_max + 1):
         # `plan` knows nothing of what is listed, so that it does not matter that these are not.

@@ -43,10 +43,10 @@ def check_hearing(stage: Stage, market: Market) -> None:
 
     """
     instruments = stage.listed(market)
-    shortest: list[Interval] = [Interval.M1] if Interval.M1 in market.intervals else [*market.intervals[:1]]
+    shortest: list[Interval] = [Interval.M1] if Interval.M1 in market.streamed else [*market.streamed[:1]]
     wanted = everything(market, instruments, shortest if Channel.CANDLES in market.channels else [])
     if Channel.CANDLES in market.channels:
-        longer = [i for i in market.intervals if i not in shortest and i not in market.past_only]
+        longer = [i for i in market.streamed if i not in shortest]
         wanted += [Subscription(Channel.CANDLES, instruments[0], interval) for interval in longer]
     meeting = Meeting(stage, market, wanted)
     meeting.go(HEARING_S)

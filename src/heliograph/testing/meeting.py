@@ -14,7 +14,7 @@ from heliograph.model.event import VenueEvent
 from heliograph.testing.claim import require
 from heliograph.testing.stage import START_NS, Stage, headers_of
 from heliograph.venues.contract import Connection, Effect, Fetch, Market, Request, Send, Subscription
-from heliograph.venues.dialect import Ask, Session, Stream
+from heliograph.venues.dialect import Ask, Numbering, Session, Stream
 
 STEP_NS: Final = 500 * NS_PER_MS
 INSTRUMENTS_MAX: Final = 100
@@ -47,6 +47,11 @@ class Line:
         """When either side last said anything."""
         self.heard_ns = START_NS
 
+    def numbered(self, payloads: Sequence[bytes]) -> list[bytes]:
+        """Return what is about to be said, with its numbers on this connection where the venue knows such."""
+        session = self.session
+        return [session.numbered(payload) for payload in payloads] if isinstance(session, Numbering) else [*payloads]
+
 
 class Meeting:
     """Some subscriptions of one market, from the opening of their sockets on.
@@ -74,7 +79,7 @@ class Meeting:
         self.answers: list[tuple[Request, bytes]] = []
         """Every answer that a feed was given."""
         self.quiet = False
-        """Whether the streams say nothing."""
+        """Whether the streams of instruments say nothing."""
         self.lines: list[Line] = []
         self._dialect = stage.dialect(market)
         for connection in market.plan(subscriptions, INSTRUMENTS_MAX):
@@ -147,14 +152,14 @@ class Meeting:
                 continue
             paced_ns = self.now_ns // stream.cadence_ns * stream.cadence_ns if stream.cadence_ns else self.now_ns
             before_ns, line.told[stream] = line.told[stream], max(paced_ns, line.told[stream])
-            if paced_ns > before_ns and not self.quiet:
+            if paced_ns > before_ns and not (self.quiet and stream.symbol):
                 frames = self._framed(line, stream, self._dialect.frames(stream, before_ns, paced_ns))
                 said += [kept for frame in frames for kept in spoil(stream.name, frame)]
         self.hear(line, said)
 
     def _framed(self, line: Line, stream: Stream, payloads: Sequence[bytes]) -> list[bytes]:
         if not line.session.combined:
-            return list(payloads)
+            return line.numbered(payloads)
         return [self._dialect.wrapped(stream.name, payload) for payload in payloads]
 
     def _act(self, line: Line, effects: list[Effect]) -> None:
@@ -175,15 +180,16 @@ class Meeting:
         require(not hung_up, self.market, "the venue does not hang up on what is sent", (send.payload, reply.payloads))
         streams = list(line.session.streams.values())
         line.told = {stream: line.told[stream] for stream in streams if stream in line.told}
-        openings: list[bytes] = []
+        said = [] if reply.after_data else line.numbered(reply.payloads)
         for stream in streams:
             if stream in line.told or not line.session.hears(stream):
                 continue
             cadence_ns = stream.cadence_ns or 1
             line.told[stream] = self.now_ns // cadence_ns * cadence_ns
-            openings += self._framed(line, stream, self._dialect.opening(stream, line.told[stream]))
-        frames = [*openings, *reply.payloads] if reply.after_data else [*reply.payloads, *openings]
-        self.hear(line, frames)
+            said += self._framed(line, stream, self._dialect.opening(stream, line.told[stream]))
+        if reply.after_data:
+            said += line.numbered(reply.payloads)
+        self.hear(line, said)
 
     def _fetch(self, line: Line, request: Request) -> None:
         answer = self.stage.answer(self.market, request, self.now_ns)

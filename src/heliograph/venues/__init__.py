@@ -6,14 +6,22 @@ from typing import Final
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import VenueId
 from heliograph.model.symbol import Symbol
-from heliograph.venues import binance, bybit, gateio, hyperliquid, kraken, okx
+from heliograph.venues import binance, bybit, coinbase, gateio, hyperliquid, kraken, okx
 from heliograph.venues.contract import Market, Venue
 from heliograph.venues.directory import ECHO_MAX
 from heliograph.venues.naming import MARKET_WORDS, markets_for
 
 VENUES: Final[Mapping[VenueId, Venue]] = {
     venue.name: venue
-    for venue in (binance.VENUE, okx.VENUE, bybit.VENUE, gateio.VENUE, hyperliquid.VENUE, kraken.VENUE)
+    for venue in (
+        binance.VENUE,
+        okx.VENUE,
+        bybit.VENUE,
+        gateio.VENUE,
+        hyperliquid.VENUE,
+        kraken.VENUE,
+        coinbase.VENUE,
+    )
 }
 
 

@@ -315,6 +315,11 @@ class Market(msgspec.Struct, frozen=True):
     with_credentials: "Callable[[Credentials], Market] | None" = None
     """Makes the same market for somebody with a key; None where a key changes nothing."""
 
+    @property
+    def streamed(self) -> tuple[Interval, ...]:
+        """Those of `intervals` that a subscription may name."""
+        return tuple(interval for interval in self.intervals if interval not in self.past_only)
+
 
 class Venue(msgspec.Struct, frozen=True):
     """A venue's declaration of itself."""
