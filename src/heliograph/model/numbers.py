@@ -71,7 +71,7 @@ class Amounts(dict[str, Decimal]):
 
 
 PRICES: Final = Amounts(16_384)
-"""Prices that were seen lately, at whichever venue: one memory of some 4 MB, however many sockets a process has."""
+"""Prices that were seen lately, at whichever venue: one memory of some 3 MB, however many sockets a process has."""
 
 
 def finite(value: Decimal) -> Decimal:
