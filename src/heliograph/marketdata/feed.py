@@ -14,8 +14,9 @@ from heliograph.clock import NS_PER_S, Clock
 from heliograph.connect import rest
 from heliograph.connect.backoff import Backoff
 from heliograph.connect.breaker import Breaker
+from heliograph.connect.listing import list_instruments
 from heliograph.connect.websocket import Settings as SocketSettings
-from heliograph.errors import BusError
+from heliograph.errors import BusError, DecodeError, VenueRejected, VenueUnreachable
 from heliograph.marketdata.intake import Intake
 from heliograph.marketdata.lanes import Lanes
 from heliograph.marketdata.pipeline import Pipeline
@@ -130,6 +131,7 @@ class MarketFeed:
         )  # fmt: skip
         self._gate = self._make_gate()
         self._pages = Session(0, Connection("", ()), self._around)  # never opened: reads answers while no socket is
+        self._doubted: asyncio.Queue[Sequence[Subscription]] = asyncio.Queue()
         self._supervisor: Supervisor | None = None
         self._requests: Requests | None = None
         self._asked_again: dict[Shard, tuple[int, int]] = {}  # which silence (by its beginning), how often asked
@@ -222,6 +224,7 @@ class MarketFeed:
                 )
                 tasks.create_task(self._admit())
                 tasks.create_task(self._tick())
+                tasks.create_task(self._inquire())
                 try:
                     await asyncio.Event().wait()
                 finally:
@@ -273,6 +276,25 @@ class MarketFeed:
             return e
         # What we delivered before it was removed may still be on its way to the store.
         return max((mark for mark in (stored, self._left.get(subscription)) if mark is not None), default=None)
+
+    async def _inquire(self) -> None:
+        """Refuse what is doubted and not listed: it would cost its socket, with all that share it, again and again."""
+        while True:
+            doubted = await self._doubted.get()
+            if not any(subscription in self._wanted for subscription in doubted):
+                continue
+            try:
+                listed = {instrument.id for instrument in await list_instruments(self._client, self.market)}
+            except (VenueRejected, VenueUnreachable, DecodeError) as e:
+                log.warning("list of instruments not read", venue=self.market.venue, error=str(e))
+                continue  # The next connection that is lost asks again.
+            unknown = tuple(s for s in doubted if s in self._wanted and s.instrument.id not in listed)
+            if unknown:
+                names = ", ".join(sorted({subscription.instrument.venue_symbol for subscription in unknown}))
+                self.metrics.venue_errors += 1
+                self.remove(unknown)
+                reason = f"the venue does not list {names}, and cuts the connection of whoever asks for it"
+                self._tell_refusal(unknown, VenueError("unlisted", reason, unknown))
 
     async def _tick(self) -> None:
         """Do what time alone makes due."""
@@ -376,6 +398,7 @@ class MarketFeed:
             metrics=self.metrics,
             inactivity_s=settings.inactivity_s,
             overlap_s_max=settings.overlap_s_max,
+            doubted=self._doubted.put_nowait,
         )
 
 

@@ -101,6 +101,11 @@ class Session:
         self._saying: asyncio.TimerHandle | None = None
 
     @property
+    def unheard(self) -> frozenset["InstrumentId"]:
+        """The instruments of which it has said nothing."""
+        return frozenset(self._unheard)
+
+    @property
     def begun(self) -> bool:
         """Whether its socket was ever open."""
         return self._socket is not None

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -20,6 +21,9 @@ from heliograph.metrics import FeedMetrics
 from heliograph.venues.contract import Connection, Market, Subscription
 
 log = structlog.get_logger()
+
+CUTS_DOUBTED: Final = 3
+"""Connections lost in a row, each before all its instruments were heard of, after which those are doubted."""
 
 
 class Gate:
@@ -150,6 +154,8 @@ class Shard:
         metrics: where reconnections are counted.
         inactivity_s: how long after an interruption a silent stream is asked for by REST.
         overlap_s_max: how long a planned move waits for every instrument to be heard on the next connection.
+        doubted: is told what was never heard of before one connection after another was lost: venues were seen to cut
+            whoever asks for what does not exist.
 
     """
 
@@ -165,6 +171,7 @@ class Shard:
         metrics: FeedMetrics,
         inactivity_s: float,
         overlap_s_max: float,
+        doubted: Callable[[Sequence[Subscription]], None],
     ) -> None:
         self.path = path
         self.subscriptions = subscriptions
@@ -177,6 +184,8 @@ class Shard:
         self._metrics = metrics
         self._inactivity_ns = int(inactivity_s * NS_PER_S)
         self._overlap_s_max = overlap_s_max
+        self._doubted = doubted
+        self._cuts = 0
         self._connected_before = False
         self._heard_ns = time.monotonic_ns()
 
@@ -280,6 +289,10 @@ class Shard:
             self._gate.lost("closed")
         else:
             self._gate.broke("closed")
+        unheard = session.unheard
+        self._cuts = self._cuts + 1 if unheard else 0
+        if self._cuts >= CUTS_DOUBTED:
+            self._doubted([s for s in self.subscriptions if s.instrument.id in unheard])
 
     async def _pause(self, retry_after_s: float | None = None) -> None:
         await asyncio.sleep(self._backoff.failed(time.monotonic_ns(), retry_after_s) / NS_PER_S)
