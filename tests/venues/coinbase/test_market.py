@@ -22,7 +22,7 @@ from heliograph.venues.contract import Connection, Effect, Reconnect, Refused, S
 (MARKET,) = VENUE.markets.values()
 BTC = MARKET.instrument("BTC-USD")
 AT = "2026-09-05T22:10:30.260465255Z"
-LEVELS = [("bid", "99", "1"), ("offer", "101", "2"), ("bid", "98", "3")]
+LEVELS = [("bid", "98", "3"), ("offer", "101", "2"), ("bid", "99", "1")]
 
 
 def frame(channel: str, number: int, **event: object) -> bytes:
