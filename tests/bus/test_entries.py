@@ -73,6 +73,20 @@ def test_a_stream_ahead_goes_on_after_its_last_id_until_we_are_past_it(picks: li
     assert (streams[0] in ahead) == (streams[0].ahead is not None)
 
 
+def test_a_stream_that_gets_no_entry_does_not_stay_ahead() -> None:
+    written, silent, beyond = (Stream(key, None, None) for key in ("written", "silent", "beyond"))
+    silent.ahead, beyond.ahead = (0, 0), (2000, 0)
+    ahead = {silent, beyond}
+    batch = Batch([written], [b"{}"])
+    batch.number((1000, 0), streams_ahead=ahead)
+    assert ahead == {beyond}
+    assert silent.ahead is None
+    batch = Batch([written], [b"{}"])
+    batch.number((2000, 1), streams_ahead=ahead)
+    assert not ahead
+    assert batch.halves is None
+
+
 def test_a_half_knows_where_it_goes() -> None:
     feed = Stream("feed", None, None)
     stream = Stream("own", None, feed)
