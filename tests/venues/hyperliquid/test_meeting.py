@@ -5,26 +5,18 @@ held against the truth. And the venue's ids of trades are in no order, so that a
 number has.
 """
 
-import asyncio
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 import pytest
 
-from heliograph.clock import NS_PER_MS, NS_PER_S, SystemClock
-from heliograph.connect import rest
-from heliograph.marketdata.feed import MarketFeed
-from heliograph.marketdata.settings import FeedSettings
-from heliograph.metrics import FeedMetrics
-from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
-from heliograph.model.event import Event, VenueEvent
+from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.model.book import BookSnapshot
+from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.interval import Interval
-from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Gap, Source, Ticker, Trade
-from heliograph.sim import Fault, FaultKind, SimulatedVenue
-from heliograph.sim.audit import audit_candles
+from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Source, Trade
 from heliograph.sim.world import World
 from heliograph.venues.contract import CandlePage, Connection, Effect, Fetch, Request, Send, Subscription
 from heliograph.venues.dialect import Ask
@@ -33,7 +25,7 @@ from heliograph.venues.hyperliquid.dialect import INTERVALS, Dialect, Session, t
 from heliograph.venues.hyperliquid.dialect_rest import Rest
 from heliograph.venues.hyperliquid.layout import LAYOUT
 from heliograph.venues.hyperliquid.market import Feed
-from heliograph.venues.scene import Bar, Fill, Listing, Scene
+from heliograph.venues.scene import Bar, Listing, Scene
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 MINUTE_NS = 60 * NS_PER_S
@@ -282,129 +274,3 @@ def test_a_recorded_answer_to_each_question_can_be_read() -> None:
             body = msgspec.json.encode(question)
             answer = REST.answer(Ask("/info", {}, "POST", {"content-type": "application/json"}, body), EPOCH_NS)
             assert VENUE.markets[market].read_answer(f"/info {body.decode()}", answer.body, EPOCH_NS)
-
-
-QUICK = FeedSettings(
-    inactivity_s=0.5,
-    reconnect_delay_s=0.02,
-    reconnect_delay_s_max=0.2,
-    stable_s=0.5,
-    gap_grace_s=0.15,
-    trade_grace_s=0.1,
-    backfill_retry_s=0.1,
-    breaker_recovery_s=0.3,
-    breaker_recovery_s_max=0.6,
-)
-
-
-class Collector:
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._news = asyncio.Event()
-
-    def ready(self) -> bool:
-        return True
-
-    def push(self, events: Sequence[Event]) -> None:
-        self.events += events
-        self._news.set()
-
-    def when_ready(self, wake: Callable[[], None]) -> None:
-        """Remember nothing: it is always ready."""
-
-    async def until(self, enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(25):
-            while not enough():
-                self._news.clear()
-                await self._news.wait()
-
-    def closed(self) -> list[Candle]:
-        return [e for e in self.events if isinstance(e, Candle) and e.closed]
-
-
-CUT = Fault(FaultKind.DISCONNECT)
-TROUBLES: list[tuple[MarketId, str, tuple[Fault, ...]]] = [
-    *((market, symbol, ()) for market, symbol in SOME),
-    *((market, symbol, (CUT,)) for market, symbol in SOME),
-    (USDM, "BTC", (Fault(FaultKind.HTTP, match="/info", count=2, status=429), CUT)),
-    (SPOT, "@142", (Fault(FaultKind.HTTP, match="/info", count=2, status=500), CUT)),
-    (SPOT, "@26", (Fault(FaultKind.SLOW, match="/info", count=2, delay_s=0.7), CUT)),
-    (USDM, "BTC", (Fault(FaultKind.WRONG_JSON, match="/info"), CUT)),
-    (USDM, "BTC", (Fault(FaultKind.REFUSE, duration_s=0.7), CUT)),
-    (SPOT, "@142", (Fault(FaultKind.SHUTDOWN, delay_s=0.2),)),
-    (USDM, "BTC", (Fault(FaultKind.DUPLICATE, count=40),)),
-    (USDM, "kPEPE", (Fault(FaultKind.DROP, match="l2Book", count=5),)),
-    (SPOT, "@26", (Fault(FaultKind.DROP, match="bbo", count=15),)),
-    (USDM, "BTC", (Fault(FaultKind.REORDER, match="l2Book", count=5),)),
-    (USDM, "BTC", (Fault(FaultKind.WRONG_JSON, match="l2Book", count=3),)),
-    (USDM, "xyz:XYZ100", (Fault(FaultKind.SILENCE, match="candle", duration_s=1.5),)),
-    *((SPOT, "@142", (Fault(FaultKind.HALF_OPEN, duration_s=duration_s),)) for duration_s in (0.5, 0.7, 1.0)),
-]
-
-
-@pytest.mark.parametrize(("market", "symbol", "troubles"), TROUBLES)
-async def test_a_feed_at_the_simulator_tells_what_happened(
-    market: MarketId, symbol: str, troubles: tuple[Fault, ...]
-) -> None:
-    sink = Collector()
-    async with (
-        SimulatedVenue("hyperliquid", seed=7, speed=120, symbols=1) as sim,
-        rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)) as client,
-    ):
-        where = sim.endpoints[market]
-        declared = msgspec.structs.replace(
-            VENUE.markets[market], socket_url=where["socket_url"], rest_url=where["rest_url"]
-        )
-        instrument = declared.instrument(symbol)
-        feed = MarketFeed(declared, QUICK, sink, FeedMetrics("hyperliquid", market), SystemClock(), client, seed=7)
-        feed.add(subscriptions_of(instrument, Interval.M1))
-        running = asyncio.create_task(feed.run())
-        try:
-            await sink.until(lambda: len(sink.closed()) >= 2)
-            for trouble in troubles:
-                await sim.fault(trouble)
-            count = len(sink.closed())
-            await sink.until(lambda: len(sink.closed()) >= count + 6)
-            await sink.until(lambda: any(isinstance(e, Ticker) for e in sink.events))
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        scene = sim.world.markets[market]
-        told = sink.closed()
-        truth = sim.ledger.candles(market, symbol, Interval.M1, told[0].open_ns, told[-1].open_ns + 1)
-        assert audit_candles(truth, told).faithful, audit_candles(truth, told)
-        for candle, bar in zip(told, truth, strict=True):
-            check_volume(candle, bar, scene.listings[symbol])
-        long_away = any(trouble.kind in (FaultKind.REFUSE, FaultKind.HALF_OPEN) for trouble in troubles)
-        trades = [e for e in sink.events if isinstance(e, Trade)]
-        check_told_trades(sim, market, symbol, trades, complete=not long_away)
-        check_told_book(scene, symbol, [e for e in sink.events if isinstance(e, BookDelta)])
-        assert not [e for e in sink.events if isinstance(e, Gap)]
-        assert sim.listeners[market].failure is None
-
-
-def check_told_trades(sim: SimulatedVenue, market: MarketId, symbol: str, told: list[Trade], *, complete: bool) -> None:
-    """The venue repeats thirty trades to who comes back; more than those are lost, and no question gives them back."""
-    first, last = told[0].event_ns, told[-1].event_ns
-    assert first is not None
-    assert last is not None
-    fills: list[Fill] = list(sim.ledger.fills(market, symbol, first, last + NS_PER_MS))
-    ids = [str(tid(symbol, fill.id)) for fill in fills]
-    found = [trade.trade_id or "" for trade in told]
-    begin, end = ids.index(found[0]), ids.index(found[-1]) + 1
-    truth = dict(zip(ids[begin:end], fills[begin:end], strict=True))
-    heard = set(found)
-    assert found == [number for number in truth if number in heard]
-    assert len(found) == len(truth) or not complete
-    for trade in told:
-        fill = truth[trade.trade_id or ""]
-        assert (trade.price, trade.quantity) == (fill.price, fill.quantity)
-
-
-def check_told_book(scene: Scene, symbol: str, deltas: list[BookDelta]) -> None:
-    book = OrderBook(deltas[0].instrument)
-    for delta in deltas:
-        book.apply(delta)
-        assert delta.event_ns is not None
-        truth = scene.book(symbol, 20, delta.event_ns)
-        assert (tuple(book.bids()), tuple(book.asks())) == (truth.bids, truth.asks)
