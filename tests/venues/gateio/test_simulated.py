@@ -77,3 +77,14 @@ async def test_losses_and_delays_of_frames_and_answers_cost_nothing_but_what_was
         await all_more(places, 8)
         assert all(place.listener.faults.happened for place in places)
     check(places, whole=True)
+
+
+async def test_t29_an_announced_upgrade_moves_trades_without_numbers_and_without_a_gap() -> None:
+    async with playing("gateio", *MARKETS, symbols=2, speed=120) as places:
+        for place in places:
+            place.add(*EVERY)
+        await all_more(places, 2)
+        await all_suffer(places, Fault(FaultKind.SHUTDOWN, delay_s=0.5))
+        await all_more(places, 6)
+        assert all(place.feed.metrics.reconnections for place in places)
+    check(places, whole=True)
