@@ -76,7 +76,7 @@ class OrderReport(msgspec.Struct, frozen=True):
     state: OrderState
     venue_state: str
     """The venue's own word."""
-    side: Side
+    side: Side | None
     quantity: Decimal | None
     """What was asked for in all."""
     price: Decimal | None
