@@ -28,6 +28,11 @@ def test_an_epoch_to_come_and_a_speed_of_nothing_are_refused() -> None:
         clock_since(0, 0)
 
 
+def test_a_speed_that_leads_beyond_calendars_is_refused() -> None:
+    with pytest.raises(ConfigError, match="after 2200; accepted: a later epoch, a lower speed"):
+        clock_since(0, 1000)
+
+
 def test_a_venue_that_cannot_be_played_is_refused_with_those_that_can() -> None:
     with pytest.raises(ConfigError, match=r"accepted: .*binance.*okx"):
         SimulatedVenue("mtgox")

@@ -200,6 +200,13 @@ def test_a_thousand_symbols_are_listed_at_once_and_none_is_named_twice() -> None
         World(1, 1001, EPOCH_NS)
 
 
+def test_trading_that_would_have_begun_before_1970_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot begin 99999999999 minutes before "):
+        World(1, 1, EPOCH_NS, 99_999_999_999)
+    with pytest.raises(ConfigError, match="after 1970"):
+        World(1, 1, -5, 1)
+
+
 @pytest.mark.parametrize(("market", "symbol"), [("spot", "BTCUSDT"), ("coinm", "ETHUSD_PERP")])
 def test_an_instant_of_a_trade_belongs_to_what_begins_with_it(market: str, symbol: str) -> None:
     scene = scene_of(market)

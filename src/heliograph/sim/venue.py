@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Final, Self
 
 from heliograph.clock import Clock, ScaledClock
 from heliograph.errors import ConfigError
@@ -15,6 +15,9 @@ from heliograph.sim.ledger import Ledger
 from heliograph.sim.server import Listener
 from heliograph.sim.world import HISTORY_MINUTES, World
 
+NOW_NS_MAX: Final = 7_258_118_400 * 10**9
+"""The year 2200: times of 64 bits and calendars end not much later."""
+
 
 def clock_since(epoch_ns: int, speed: float) -> ScaledClock:
     """Return the clock that showed real time at `epoch_ns` and has gone `speed` times as fast ever since.
@@ -22,7 +25,7 @@ def clock_since(epoch_ns: int, speed: float) -> ScaledClock:
     Two processes that are given the same arguments agree on the time, which is how a restarted simulator goes on.
 
     Raises:
-        ConfigError: the epoch is yet to come, or the speed is not positive.
+        ConfigError: the epoch is yet to come, the speed is not positive, or both together lead too far.
 
     """
     now_ns = time.time_ns()
@@ -30,7 +33,12 @@ def clock_since(epoch_ns: int, speed: float) -> ScaledClock:
         raise ConfigError(f"the epoch {epoch_ns} lies in the future", ("nanoseconds since 1970, in the past",))
     if not 0 < speed <= 100_000:
         raise ConfigError(f"cannot run at speed {speed:g}", ("above 0, up to 100000",))
-    return ScaledClock(epoch_ns + int((now_ns - epoch_ns) * speed), speed)
+    simulated_ns = epoch_ns + int((now_ns - epoch_ns) * speed)
+    if simulated_ns > NOW_NS_MAX:
+        raise ConfigError(
+            f"at speed {speed:g} since the epoch {epoch_ns} it would be after 2200", ("a later epoch", "a lower speed")
+        )
+    return ScaledClock(simulated_ns, speed)
 
 
 class SimulatedVenue:

@@ -242,6 +242,9 @@ class World:
         history_minutes: how far back REST reaches.
         listers: the venue's markets, and what each lists.
 
+    Raises:
+        ConfigError: so many coins there are not, or trading would have begun before 1970.
+
     """
 
     def __init__(
@@ -255,6 +258,8 @@ class World:
         if not 1 <= coins <= COINS_MAX:
             raise ConfigError(f"cannot simulate {coins} symbols", (f"1 to {COINS_MAX}",))
         listed_ns = (epoch_ns // MINUTE_NS - history_minutes) * MINUTE_NS
+        if listed_ns < 0:
+            raise ConfigError(f"trading cannot begin {history_minutes} minutes before {epoch_ns}", ("after 1970",))
         self.seed = seed
         self.epoch_ns = epoch_ns
         self.markets = {market: MarketWorld(seed, market, lists(coins, listed_ns)) for market, lists in listers.items()}
