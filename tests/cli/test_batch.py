@@ -10,6 +10,7 @@ def test_every_market_that_is_asked_for_is_heard() -> None:
     names = ("binance:spot", "okx", "bybit:inverse")
     done = finished("batch", *names, "--simulated", "--speed", "30", "--limit", "4", "--batch-size", "1", "--json")
     assert done.returncode == 0, done.stderr
+    assert b"connection lost" not in done.stderr  # The simulators outlive the feeds.
     told = json.loads(done.stdout)
     markets = {(row["venue"], row["market"]): row for row in told["markets"]}
     assert {name for name, _ in markets} == {"binance", "okx", "bybit"}
@@ -19,6 +20,13 @@ def test_every_market_that_is_asked_for_is_heard() -> None:
         assert row["quotes"] == 4 * row["batches"]
         assert row["troubles"] == []
     assert all(part["symbols"] == 1 and part["quotes"] == 4 for part in told["batches"])
+
+
+def test_a_venue_named_whole_and_in_part_is_heard_whole() -> None:
+    for names in (("bybit:spot", "bybit"), ("bybit", "bybit:spot")):
+        done = finished("batch", *names, "--simulated", "--speed", "30", "--limit", "1", "--json")
+        assert done.returncode == 0, done.stderr
+        assert {row["market"] for row in json.loads(done.stdout)["markets"]} == {"spot", "linear", "inverse"}
 
 
 def test_a_venue_that_is_away_fails_the_run_and_is_named() -> None:

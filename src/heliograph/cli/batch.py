@@ -86,13 +86,16 @@ def batch(run: Run, where: Where, *, as_json: bool) -> int:
 def _chosen(names: Sequence[str]) -> dict[str, set[str]]:
     """Return the markets of each venue; an empty set is all of them."""
     chosen: dict[str, set[str]] = {}
+    whole: set[str] = set()
     for name in names or tuple(VENUES):
         venue_name, _, market_name = name.partition(":")
         venue = find_venue(venue_name)
         markets = chosen.setdefault(venue.name, set())
         if market_name:
             markets.add(find_market(venue, market_name).market)
-    return chosen
+        else:
+            whole.add(venue.name)
+    return {name: set() if name in whole else markets for name, markets in chosen.items()}
 
 
 async def _run(
@@ -101,6 +104,8 @@ async def _run(
     console, turns = Console(stderr=True), asyncio.Semaphore(run.concurrency)
     results: list[Result] = []
     async with AsyncExitStack() as stack:
+        # First, and so left last: a simulator that ends before its feed is a lost connection.
+        opened = {name: await stack.enter_async_context(open_venues(where, name)) for name in chosen}
         source = await stack.enter_async_context(open_source(settings, FeedCollector(), SystemClock()))
         hub = await stack.enter_async_context(open_hub(source, SystemClock()))
         client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
@@ -113,8 +118,7 @@ async def _run(
 
         async with asyncio.TaskGroup() as tasks:
             for name, wanted in chosen.items():
-                venues = await stack.enter_async_context(open_venues(where, name))
-                for market in find_venue(name, venues).markets.values():
+                for market in find_venue(name, opened[name]).markets.values():
                     if wanted and market.market not in wanted:
                         continue
                     symbols = await _listed(client, market, results, run.symbols_max)
