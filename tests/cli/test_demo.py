@@ -45,3 +45,9 @@ def test_a_venue_that_cannot_be_played_is_refused_with_those_that_can() -> None:
     done = finished("demo", "--headless", "--venue", "mtgox")
     assert done.returncode == 2
     assert "binance" in done.stderr.decode()
+
+
+def test_a_venue_that_is_named_twice_is_played_once() -> None:
+    done = finished("demo", "--headless", "--duration", "5", "--venue", "binance", "--venue", "Binance")
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout.splitlines()[-1])["venues"]) == {"binance"}

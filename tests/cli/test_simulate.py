@@ -65,3 +65,19 @@ def test_the_certificate_that_it_writes_is_what_its_clients_trust(tmp_path: Path
             assert json.load(answer)["code"] == "0"
         process.terminate()
         assert process.wait(timeout=10) == 0
+
+
+def test_with_until_eof_it_ends_when_its_starter_is_gone(tmp_path: Path) -> None:
+    program = "from heliograph.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "simulate", "okx", "--symbols", "1", "--until-eof"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"words are not the end\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdin.close()  # As the system does when whoever held it is killed.
+        assert process.wait(timeout=10) == 0
+    with (tmp_path / "file").open("w+") as file:
+        done = subprocess.run(command, stdin=file, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (2, b"heliograph: --until-eof without a pipe as the standard input\n")

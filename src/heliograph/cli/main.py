@@ -241,12 +241,16 @@ def simulate(
     tls: Annotated[
         Path | None, typer.Option("--tls", help="Serve TLS too, and write the certificate to be trusted here.")
     ] = None,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End when the standard input does, as when its writer was killed.")
+    ] = False,
 ) -> None:
     """Run simulated venues; the endpoints of each are one line of JSON on stdout."""
     from heliograph.cli.simulate import simulate as run
 
     names = venues or ["binance"]
-    run(names, seed, speed, symbols, epoch_ns, history_minutes, faults_per_minute, host, port or (), tls)
+    where = (host, port or (), tls)
+    run(names, seed, speed, symbols, epoch_ns, history_minutes, faults_per_minute, *where, until_eof=until_eof)
 
 
 @app.command()

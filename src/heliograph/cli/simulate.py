@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +27,8 @@ def simulate(
     host: str = "127.0.0.1",
     ports: Sequence[str] = (),
     authority_file: Path | None = None,
+    *,
+    until_eof: bool = False,
 ) -> None:
     """Serve simulated venues until SIGINT or SIGTERM; the endpoints of each are one line of JSON on stdout.
 
@@ -41,6 +45,7 @@ def simulate(
             origin they share.
         authority_file: where to write the certificate of an authority of the simulator's own; with it, every origin
             has a port for TLS beside the plain one.
+        until_eof: end as well when the standard input does, so that a starter that was killed leaves nothing behind.
 
     Raises:
         ConfigError: an argument is not one that can be simulated.
@@ -72,7 +77,7 @@ def simulate(
         )
         for venue, listers in markets.items()
     ]
-    asyncio.run(_serve(sims))
+    asyncio.run(_serve(sims, until_eof=until_eof))
 
 
 def _numbers(ports: Sequence[str], markets: Iterable[str]) -> dict[str, int]:
@@ -87,11 +92,13 @@ def _numbers(ports: Sequence[str], markets: Iterable[str]) -> dict[str, int]:
     return numbers
 
 
-async def _serve(sims: Sequence[SimulatedVenue]) -> None:
+async def _serve(sims: Sequence[SimulatedVenue], *, until_eof: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if until_eof:
+        _hear_the_end(loop, stop)
     async with AsyncExitStack() as stack:
         for sim in sims:
             await stack.enter_async_context(sim)
@@ -99,3 +106,17 @@ async def _serve(sims: Sequence[SimulatedVenue]) -> None:
             where = {"endpoints": sim.endpoints} | ({"tls_endpoints": sim.tls_endpoints} if sim.tls_endpoints else {})
             print(json.dumps(told | where), flush=True)
         await stop.wait()
+
+
+def _hear_the_end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    number = sys.stdin.fileno()
+
+    def read() -> None:
+        if not os.read(number, 4096):
+            loop.remove_reader(number)
+            stop.set()
+
+    try:
+        loop.add_reader(number, read)
+    except PermissionError as e:  # Of a file nobody can say that its end has come.
+        raise ConfigError("--until-eof without a pipe as the standard input") from e

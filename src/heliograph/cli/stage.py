@@ -145,7 +145,7 @@ async def open_stage(speed: float, seed: int, venues: Sequence[str] = ()) -> Asy
     """
     # The record is held against the ledger minute by minute.
     playable = {name: v for name, v in VENUES.items() if name in played() and _streams_minutes(v)}
-    chosen = [find_venue(name, playable).name for name in venues] or list(playable)
+    chosen = list(dict.fromkeys(find_venue(name, playable).name for name in venues)) or list(playable)
     clock, collector = SystemClock(), FeedCollector()
     settings = config.load(ConnectorSettings, wss_host="127.0.0.1", wss_port=0, wss_health_check_port=0)
     async with AsyncExitStack() as stack:

@@ -71,7 +71,8 @@ async def open_troupe(venues: Sequence[str], seed: int, speed: float, symbols: i
         "simulate",
         *venues,
         *options,
-        stdin=asyncio.subprocess.DEVNULL,
+        "--until-eof",  # However this process ends, its end of the pipe is closed.
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # A Ctrl-C is ours to hear; the venues play on until we have finished.
     )
