@@ -57,6 +57,20 @@ def test_pairs_are_listed_with_the_names_that_are_asked_for() -> None:
     assert list(result("AssetPairs", pair="BTC/USD,ETH/BTC", assetVersion="1")) == ["BTC/USD", "ETH/BTC"]
 
 
+def test_assets_are_listed_with_the_names_that_are_asked_for() -> None:
+    internal, display = result("Assets"), result("Assets", assetVersion="1")
+    listed = {name for listing in SCENE.listings.values() for name in (listing.base, listing.quote)}
+    assert set(display) == listed
+    assert {"XXBT", "ZUSD", "ADA", "USDT", "XXDG"} <= set(internal)
+    assert (internal["XXBT"]["altname"], internal["XXBT"]["decimals"]) == ("XBT", 10)
+    assert (display["USD"]["altname"], display["USD"]["decimals"]) == ("USD", 4)
+    for name in ("XXBT", "XBT", "BTC"):
+        assert list(result("Assets", asset=f"{name},EUR")) == ["XXBT", "ZEUR"]
+    assert result("Assets", aclass="tokenized_asset") == {}
+    assert asked("Assets", aclass="banana") == {"error": ["EGeneral:Invalid arguments:aclass"]}
+    assert asked("Assets", asset="XBT,NOPE") == {"error": ["EQuery:Unknown asset"]}
+
+
 @pytest.mark.parametrize("minutes", INTERVALS)
 def test_candles_are_the_newest_and_the_live_one_is_last(minutes: int) -> None:
     told = result("OHLC", pair="XBTUSD", interval=str(minutes))

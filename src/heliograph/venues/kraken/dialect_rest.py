@@ -3,13 +3,15 @@
 Written from the documentation, and from nothing else in this folder. Refusals have the status 200, and tell what is
 wrong in `error`; which status goes with a server in trouble is that of what stands before it. `since` leaves out what
 it names, as older versions of the documentation say. A candle in which nothing was traded has the price of the trade
-before it, and no volume (seen 2021-08-10: https://github.com/dominiktraxl/pykrakenapi/issues/55 ).
+before it, and no volume (seen 2021-08-10: https://github.com/dominiktraxl/pykrakenapi/issues/55 ). How many decimals an
+asset has follows the example of its page; the words that refuse an unknown one are ours.
 
 Calls "at a frequency of 1 per second (or less)" are safe, by address, and by pair besides for candles and trades; how
 many more are not is not documented. Here it is half as many again, in ten seconds.
 
 Source: https://docs.kraken.com/api-reference/market-data/get-ohlc-data
 Source: https://docs.kraken.com/api-reference/market-data/get-recent-trades
+Source: https://docs.kraken.com/api-reference/market-data/get-asset-info
 Source: https://docs.kraken.com/api-reference/market-data/get-tradable-asset-pairs
 Source: https://docs.kraken.com/api-reference/market-data/get-order-book
 Source: https://docs.kraken.com/api/docs/rest-api/get-ticker-information
@@ -68,6 +70,7 @@ class Rest:
         self._routes: Mapping[str, Callable[[Query, int], object]] = {
             "Time": self._time,
             "SystemStatus": lambda _query, now_ns: {"status": "online", "timestamp": micro(now_ns)[:19] + "Z"},
+            "Assets": self._assets,
             "AssetPairs": self._asset_pairs,
             "Ticker": self._ticker,
             "OHLC": self._ohlc,
@@ -128,6 +131,22 @@ class Rest:
     def _time(self, _query: Query, now_ns: int) -> object:
         now = datetime.fromtimestamp(now_ns // NS_PER_S, UTC)
         return {"unixtime": now_ns // NS_PER_S, "rfc1123": now.strftime("%a, %d %b %y %H:%M:%S +0000")}
+
+    def _assets(self, query: Query, _now_ns: int) -> object:
+        """Describe the assets of a list with commas, all where there is none, each by whichever of its names."""
+        display = _version(query)
+        sort = query.get("aclass", "currency")
+        if sort not in ("currency", "tokenized_asset"):
+            raise _no("EGeneral:Invalid arguments:aclass")
+        if sort != "currency":
+            return {}
+        listings = self._scene.listings.values()
+        names = sorted({name for listing in listings for name in (listing.base, listing.quote)})
+        known = {other: name for name in names for other in (name, ALTERNATIVE.get(name, name), _asset(name))}
+        asked = query["asset"].split(",") if query.get("asset") else names
+        if not known.keys() >= set(asked):
+            raise _no("EQuery:Unknown asset")
+        return {name if display else _asset(name): _asset_described(name) for name in (known[one] for one in asked)}
 
     def _asset_pairs(self, query: Query, _now_ns: int) -> object:
         display = _version(query)
@@ -254,6 +273,18 @@ def _version(query: Query) -> bool:
     if version not in (None, "1"):
         raise _no("EGeneral:Invalid arguments:assetVersion")
     return version == "1"
+
+
+def _asset_described(name: str) -> dict[str, object]:
+    decimals, shown = (4, 2) if name in _MONEY else (10, 5)
+    return {
+        "aclass": "currency",
+        "altname": ALTERNATIVE.get(name, name),
+        "decimals": decimals,
+        "display_decimals": shown,
+        "collateral_value": 1,
+        "status": "enabled",
+    }
 
 
 def _described(listing: Listing, *, display: bool) -> dict[str, object]:
