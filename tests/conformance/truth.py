@@ -102,7 +102,11 @@ def check_ccxt_rows(
 ) -> None:
     """Closed rows are what happened, minute after minute; where it is `quiet`, minutes without a trade are left out."""
     if quiet:
+        opens = [int(row[0]) for row in rows]
         assert len(rows) >= 3
+        assert opens == sorted(set(opens))
+        left_out = set(range(opens[0], opens[-1], 60_000)) - set(opens)
+        assert all(true_bar(scene, symbol, opened).fills == 0 for opened in left_out)
     else:
         check_minutes((int(row[0]) for row in rows), 3)
     for row in rows:
