@@ -65,6 +65,31 @@ async def test_readiness_is_the_documented_answer_when_quotes_flow() -> None:
         }
 
 
+async def test_what_is_no_http_is_refused_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with probing() as (probes, session):
+        for junk in (b"\x00" * 100, b"GET / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 20_000):
+            reader, writer = await asyncio.open_connection("127.0.0.1", probes.port)
+            writer.write(junk)
+            assert b" 400 " in await reader.readline()
+            writer.close()
+        async with session.get("/health") as answer:
+            assert answer.status == 200
+    assert caplog.text == ""
+
+
+async def test_a_fault_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> list[FeedMetrics]:
+        raise ZeroDivisionError
+
+    async with (
+        open_probes(broken, FeedCollector(), ManualClock(NOW_NS), "127.0.0.1", 0) as probes,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{probes.address}/ready") as answer,
+    ):
+        assert answer.status == 500
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_nothing_wanted_is_ready_with_an_empty_list() -> None:
     async with probing() as (_, session), session.get("/ready") as answer:
         assert answer.status == 200

@@ -1,11 +1,13 @@
 """The probes' port: liveness, readiness, metrics."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, generate_latest
 
 from heliograph.clock import NS_PER_S, Clock, iso_ms
@@ -114,6 +116,11 @@ def _json(status: int, body: bytes) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell a fault of ours from a request that is no HTTP, which is answered, and a port scan is full of them."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
 @asynccontextmanager
 async def open_probes(
     feeds: Callable[[], Sequence[FeedMetrics]], collector: FeedCollector, clock: Clock, host: str, port: int
@@ -134,7 +141,9 @@ async def open_probes(
     probes = Probes(feeds, collector, clock)
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", probes.answer)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    log = logging.getLogger("heliograph.gateway.probes")
+    log.addFilter(_is_ours)
+    runner = web.AppRunner(application, access_log=None, logger=log, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
