@@ -107,3 +107,9 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
     assert ran.returncode == 1
     assert ran.stderr.count(b"\n") == 1
     assert b"No space left on device" in ran.stderr
+
+
+def test_started_without_standard_streams_it_runs_all_the_same() -> None:
+    command = f"exec {PROGRAM} stream binance BTC/USDT --simulated --limit 1 -o jsonl <&- >&- 2>&-"
+    done = subprocess.run(["/bin/sh", "-c", command], timeout=START_S_MAX, check=False)
+    assert done.returncode == 0

@@ -1,5 +1,6 @@
 """`heliograph`: the command line. Each command lives in a file of its own and is imported when it runs."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -346,6 +347,7 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None, name: s
         name: how the program calls itself in its messages.
 
     """
+    _open_standard_streams()
     try:
         outcome = command(args=arguments, prog_name=name, standalone_mode=False)
     except _ClickError as e:
@@ -369,6 +371,21 @@ def run(command: Callable[..., Any], arguments: list[str] | None = None, name: s
         typer.echo(f"{name}: {e.strerror or e}", err=True)
         return EXIT_FAILED
     return outcome if isinstance(outcome, int) else 0
+
+
+def _open_standard_streams() -> None:
+    """Put nothing in the place of each standard stream that we were started without.
+
+    The first sockets would get their numbers, and the event loop ends the process when one of those is closed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # The lowest number that is free, so this one.
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _usage(name: str, error: Any) -> str:
