@@ -62,7 +62,7 @@ class _Quotes:
         settings = config.load(ConnectorSettings)
         clock = SystemClock()
         async with open_source(settings, FeedCollector(), clock) as source:
-            instruments = await find_instruments(source, self._venue, self._contract_type, symbols)
+            instruments = await find_instruments(source, self._venue, self._contract_type, symbols, Interval.M1)
             hub = Hub(source, clock)
             wanted = [Subscription(Channel.CANDLES, instrument, Interval.M1) for instrument in instruments]
             # A task of its own, not a task group: what a group cancels would be whoever iterates, wherever they are.

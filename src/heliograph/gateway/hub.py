@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from heliograph.clock import Clock
+from heliograph.errors import ConfigError
 from heliograph.gateway.mailbox import Frames, Key, Update, key_of
 from heliograph.marketdata.sink import Sink
 from heliograph.metrics import FeedMetrics
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
+from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Gap
 from heliograph.venues import markets_of
 from heliograph.venues.contract import Market, Subscription, Venue, VenueError
@@ -63,7 +65,7 @@ class Source(Protocol):
 
 
 async def find_instruments(
-    source: Source, venue: Venue, market: str | None, symbols: Sequence[str]
+    source: Source, venue: Venue, market: str | None, symbols: Sequence[str], streaming: Interval | None = None
 ) -> list[Instrument]:
     """Return the instruments that the symbols mean at a venue, of however many of its markets.
 
@@ -72,12 +74,23 @@ async def find_instruments(
         venue: the venue.
         market: its market's name or alias, if the user gave one.
         symbols: what the user wrote.
+        streaming: candles that their markets must stream; None: no matter.
 
     Raises:
-        ConfigError: a market or symbol is not there, or a symbol does not tell its market where it must.
+        ConfigError: a market or symbol is not there, a symbol does not tell its market where it must, or a market
+            has no such candles.
 
     """
-    parts = [await source.instruments(*part) for part in markets_of(venue, market, symbols)]
+    wanted = markets_of(venue, market, symbols)
+    for part, _ in wanted:
+        if streaming is not None and streaming not in part.streamed:
+            there = [f"--interval {interval}" for interval in part.streamed]
+            there = there or [f"--channel {channel}" for channel in part.channels]
+            raise ConfigError(
+                f"{part.venue} {part.market} streams no candles of {streaming}",
+                tuple(f"heliograph stream {part.venue} … {option}" for option in there),
+            )
+    parts = [await source.instruments(*part) for part in wanted]
     return [instrument for part in parts for instrument in part]
 
 

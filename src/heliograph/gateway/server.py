@@ -97,7 +97,9 @@ class Server:
     async def _find(self, connection: Connection, request: Subscribe) -> None:
         try:
             venue = find_venue(request.exchange, self._venues)
-            instruments = await find_instruments(self.hub.source, venue, request.contract_type, request.symbols)
+            instruments = await find_instruments(
+                self.hub.source, venue, request.contract_type, request.symbols, Interval.M1
+            )
         except ConfigError as e:
             connection.refuse(Refusal(str(e)))
         except VenueRejected as e:
