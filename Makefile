@@ -25,14 +25,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml compat/pyproject.toml
 demo: setup ## live candles of all venues, simulated, through a server, on your screen (ARGS="--headless --duration 20")
 	@$(BIN)/heliograph demo $(ARGS)
 
-# Two at a time but for the tests that kill processes, or run the venues' own clients: those need the machine.
-TOGETHER := -n 2 --dist loadfile -m "not faults and not conformance"
-ALONE := -m "faults or conformance"
+# Two at a time, but for the tests that kill processes and the venues' own clients: those need the machine.
+APART := tests/conformance tests/faults/test_kills.py tests/faults/test_shared_feeds.py tests/faults/test_cluster_nodes.py
 
 test: setup ## the test suite (ARGS="-k name" to choose)
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest $(TOGETHER)
-	@$(BIN)/python -m pytest $(ALONE)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(APART:%=--ignore=%)
+	@$(BIN)/python -m pytest $(APART)
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
@@ -56,9 +55,11 @@ faults: setup ## the kill -9 tests, at full size
 conformance: .venv-conformance/.ready ## the venues' own clients against the simulator
 	@$(BIN)/python -m pytest -m conformance tests/conformance $(ARGS)
 
+# ccxt has 800 modules, which each of eight processes would compile for itself where Python may not write bytecode.
 .venv-conformance/.ready: requirements-conformance.lock | setup
 	@$(PYTHON) -m venv --clear .venv-conformance
-	@$(BIN)/uv pip install --quiet --python .venv-conformance/bin/python --require-hashes -r requirements-conformance.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-conformance/bin/python --require-hashes \
+	  -r requirements-conformance.lock
 	@touch $@
 
 fuzz: .venv-fuzz/.ready ## every decoder under a coverage-guided fuzzer for a minute (ARGS="--seconds 600 --target okx")
