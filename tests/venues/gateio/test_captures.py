@@ -18,6 +18,8 @@ from heliograph.model import jsonl
 from heliograph.model.instrument import SPOT
 from heliograph.venues.gateio import VENUE
 from heliograph.venues.gateio.instruments import USDM
+from heliograph.venues.gateio.orders import decode_private, read_private
+from tests.venues.reports import answer_of, plain
 
 pytestmark = pytest.mark.captures
 
@@ -36,6 +38,15 @@ def _compact(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+def reports_of(line: bytes) -> list[dict[str, Any]]:
+    answer = answer_of(line)
+    if answer is None:
+        return [plain(report) for report in decode_private(line, 0, {})]
+    url = answer[0].partition(" ")[2]
+    private = url.partition("?")[0].endswith(("/accounts", "/my_trades"))
+    return [plain(report) for report in read_private(url, answer[2], 0, {})] if private else []
+
+
 def events_of(file: Path) -> list[dict[str, Any]]:
     decoder = Decoder(VENUE, None)
     found: list[dict[str, Any]] = []
@@ -43,6 +54,8 @@ def events_of(file: Path) -> list[dict[str, Any]]:
         try:
             events = [_compact(json.loads(jsonl.render(e, received=False))) for e in decoder.decode(line)]
             found.append({"line": number, "events": events})
+            if reports := reports_of(line):
+                found[-1]["reports"] = reports
         except DecodeError as e:
             found.append({"line": number, "refused": str(e)})
     return found
@@ -57,6 +70,11 @@ def test_every_recording_has_its_expected_events(captures: Path) -> None:
 def test_a_recording_becomes_its_expected_events(captures: Path, name: str) -> None:
     expected = [json.loads(line) for line in (EXPECTED / name).read_text().splitlines()]
     assert events_of(captures / "gate" / name) == expected
+
+
+def test_what_is_private_tells_the_public_feed_nothing() -> None:
+    rows = [json.loads(line) for name in FILES for line in (EXPECTED / name).read_text().splitlines()]
+    assert [row["events"] for row in rows if "reports" in row] == [[]] * 13
 
 
 def test_no_recorded_frame_is_refused() -> None:

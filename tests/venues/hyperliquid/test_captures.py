@@ -14,11 +14,25 @@ from heliograph.errors import DecodeError
 from heliograph.marketdata.capture import read_lines
 from heliograph.model import jsonl
 from heliograph.venues.hyperliquid import VENUE
+from heliograph.venues.hyperliquid.orders import decode_private, outcomes, read_private
+from tests.venues.reports import answer_of, plain
 
 pytestmark = pytest.mark.captures
 
 EXPECTED = Path(__file__).parent / "expected"
 FILES = sorted(p.name for p in EXPECTED.glob("*.jsonl"))
+
+
+def reports_of(line: bytes) -> list[dict[str, Any]]:
+    answer = answer_of(line)
+    if answer is None:
+        return [plain(report) for report in decode_private(line, 0, {})]
+    request, status, body = answer
+    if request.startswith("POST /exchange"):
+        return [plain(outcome) for outcome in outcomes(status, body, [None])]
+    kind = json.loads(request.partition("{")[1] + request.partition("{")[2])["type"] if "{" in request else ""
+    private = kind.endswith(("Orders", "Fills"))
+    return [plain(report) for report in read_private(kind, body, 0, {})] if private else []
 
 
 def events_of(file: Path, market: str | None) -> list[dict[str, Any]]:
@@ -28,6 +42,8 @@ def events_of(file: Path, market: str | None) -> list[dict[str, Any]]:
         try:
             events = [json.loads(jsonl.render(e, received=False)) for e in decoder.decode(line)]
             found.append({"line": number, "events": events})
+            if reports := reports_of(line):
+                found[-1]["reports"] = reports
         except DecodeError as e:
             found.append({"line": number, "refused": str(e)})
     return found
@@ -45,6 +61,11 @@ def test_a_recording_becomes_its_expected_events(captures: Path, name: str, mark
     assert len(found) == len(expected)
     for got, wanted in zip(found, expected, strict=True):
         assert got == wanted
+
+
+def test_what_is_private_tells_the_public_feed_nothing() -> None:
+    rows = [json.loads(line) for name in FILES for line in (EXPECTED / name).read_text().splitlines()]
+    assert [row["events"] for row in rows if "reports" in row] == [[]] * 7
 
 
 def test_no_recorded_frame_is_refused() -> None:

@@ -18,6 +18,8 @@ from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT
 from heliograph.model.market import Gap
 from heliograph.venues.luno import VENUE
+from heliograph.venues.luno.orders import outcomes
+from tests.venues.reports import answer_of, plain
 
 pytestmark = pytest.mark.captures
 
@@ -33,6 +35,9 @@ def events_of(file: Path) -> list[dict[str, Any]]:
         try:
             events = [json.loads(jsonl.render(event, received=False)) for event in decoder.decode(line)]
             found.append({"line": number, "events": events})
+            answer = answer_of(line)
+            if answer is not None and answer[1] >= 400:
+                found[-1]["reports"] = [plain(outcome) for outcome in outcomes(answer[1], answer[2], [None])]
         except DecodeError as e:
             found.append({"line": number, "refused": str(e)})
     return found
