@@ -29,6 +29,15 @@ def test_a_venue_named_whole_and_in_part_is_heard_whole() -> None:
         assert {row["market"] for row in json.loads(done.stdout)["markets"]} == {"spot", "linear", "inverse"}
 
 
+def test_a_market_that_streams_no_minutes_is_heard_by_the_shortest_that_it_streams() -> None:
+    done = finished("batch", "coinbase", "--simulated", "--limit", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [row["troubles"] for row in told["markets"]] == [[]]
+    assert {part["interval"] for part in told["batches"]} == {"5m"}
+    assert b"candles of 5m" in done.stderr
+
+
 def test_a_venue_that_is_away_fails_the_run_and_is_named() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -58,6 +58,8 @@ class Result(msgspec.Struct, frozen=True):
     """Symbols that had a quote among them."""
     first_quote_s: float | None = None
     took_s: float = 0.0
+    interval: str = Interval.M1
+    """Of the candles: a minute, or the shortest that the market streams where it streams none of a minute."""
     trouble: str = ""
     """Why it ended before the limit; empty where it did not."""
 
@@ -110,9 +112,9 @@ async def _run(
         hub = await stack.enter_async_context(open_hub(source, SystemClock()))
         client = await stack.enter_async_context(rest.Client(rest_settings(settings), random.Random()))
 
-        async def hear(instruments: Sequence[Instrument]) -> None:
+        async def hear(instruments: Sequence[Instrument], interval: Interval) -> None:
             async with turns:
-                result = await _heard(hub, instruments, run.limit, settings.stream_idle_timeout)
+                result = await _heard(hub, instruments, interval, run.limit, settings.stream_idle_timeout)
             results.append(result)
             console.print(_line(result), highlight=False, markup=False)
 
@@ -122,9 +124,12 @@ async def _run(
                     if wanted and market.market not in wanted:
                         continue
                     symbols = await _listed(client, market, results, run.symbols_max)
-                    instruments = await source.instruments(market, symbols) if symbols else []
+                    interval = Interval.M1 if Interval.M1 in market.streamed else next(iter(market.streamed), None)
+                    if not symbols or interval is None:
+                        continue
+                    instruments = await source.instruments(market, symbols)
                     for begin in range(0, len(instruments), run.batch_size):
-                        tasks.create_task(hear(instruments[begin : begin + run.batch_size]))
+                        tasks.create_task(hear(instruments[begin : begin + run.batch_size], interval))
     summary = _summary(results)
     if as_json:
         print(json.dumps({"markets": summary, "batches": [msgspec.to_builtins(result) for result in results]}))
@@ -136,8 +141,8 @@ async def _run(
 
 async def _listed(client: rest.Client, market: Market, results: list[Result], symbols_max: int | None) -> list[str]:
     """Return the symbols that the market lists and trades; a market that cannot be heard is a result already."""
-    if Channel.CANDLES not in market.channels or Interval.M1 not in market.streamed:
-        results.append(Result(market.venue, market.market, 0, trouble="it streams no candles of a minute"))
+    if Channel.CANDLES not in market.channels or not market.streamed:
+        results.append(Result(market.venue, market.market, 0, trouble="it streams no candles"))
         return []
     try:
         listed = [i.venue_symbol for i in await list_instruments(client, market) if i.trading]
@@ -149,11 +154,11 @@ async def _listed(client: rest.Client, market: Market, results: list[Result], sy
     return listed[:symbols_max]
 
 
-async def _heard(hub: Hub, instruments: Sequence[Instrument], limit: int, idle_s: float) -> Result:
+async def _heard(hub: Hub, instruments: Sequence[Instrument], interval: Interval, limit: int, idle_s: float) -> Result:
     """Hear one batch until its limit, an error, or silence."""
     begun_s = time.monotonic()
     venue, market = instruments[0].venue, instruments[0].market
-    wanted = [Subscription(Channel.CANDLES, instrument, Interval.M1) for instrument in instruments]
+    wanted = [Subscription(Channel.CANDLES, instrument, interval) for instrument in instruments]
     quotes, heard, first_s, trouble = 0, set[str](), None, ""
     async with Stream(hub, wanted, idle_s=idle_s) as stream:
         try:
@@ -171,11 +176,12 @@ async def _heard(hub: Hub, instruments: Sequence[Instrument], limit: int, idle_s
         except HeliographError as e:
             trouble = str(e)
     took_s = round(time.monotonic() - begun_s, 3)
-    return Result(venue, market, len(instruments), quotes, len(heard), first_s, took_s, trouble)
+    return Result(venue, market, len(instruments), quotes, len(heard), first_s, took_s, interval, trouble)
 
 
 def _line(result: Result) -> str:
     what = f"{result.venue} {result.market}: {result.quotes} quotes of {result.heard} of {result.symbols} symbols"
+    what += "" if result.interval == Interval.M1 else f", candles of {result.interval},"
     return f"{what} in {result.took_s:.1f} s{': ' if result.trouble else ''}{result.trouble}"
 
 
