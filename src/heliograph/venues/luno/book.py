@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from heliograph.clock import NS_PER_MS
+from heliograph.errors import DecodeError
 from heliograph.model.book import BookDelta, BookSnapshot, Level, OrderBook
 from heliograph.model.instrument import Instrument
 from heliograph.model.market import BookTop, Side, Trade, TradeCause
@@ -20,10 +21,6 @@ from heliograph.venues.luno.frames import RawFrame, RawOrder, RawTradeUpdate
 
 _SIDES: Final = {"BID": Side.BUY, "ASK": Side.SELL}
 _TAKERS: Final = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
-
-
-class Impossible(ValueError):
-    """An update that does not fit the book that it is to change."""
 
 
 class Order(NamedTuple):
@@ -40,7 +37,7 @@ class Orders:
     Args:
         instrument: the pair.
         prices: prices by their text.
-        strict: whether a trade of an order that is not known is impossible; else it is passed over.
+        strict: whether a trade of an order that is not known is refused; else it is passed over.
 
     """
 
@@ -56,7 +53,7 @@ class Orders:
         self._touched: dict[Side, dict[Decimal, None]] = {Side.BUY: {}, Side.SELL: {}}
 
     def replace(self, raw: RawFrame, received_ns: int) -> BookSnapshot:
-        """Take a whole book; raise one of `FAULTS` if it cannot be one."""
+        """Take a whole book; raise `DecodeError`, or one of `FAULTS`, if it cannot be one."""
         self.number = None
         self._orders.clear()
         for side, orders in ((Side.BUY, raw.bids), (Side.SELL, raw.asks)):
@@ -82,8 +79,8 @@ class Orders:
             trades: where its trades are appended.
 
         Raises:
-            Impossible: it does not fit; the book is void from then on. Others of `FAULTS`, with the same effect, if
-                it is no update.
+            DecodeError: it does not fit; the book is void from then on. One of `FAULTS`, with the same effect, if it
+                is no update.
 
         """
         number, event_ns = int(raw.sequence), raw.timestamp * NS_PER_MS
@@ -127,11 +124,11 @@ class Orders:
         order = self._orders.get(raw.maker_order_id)
         if order is None:
             if self._strict:
-                raise Impossible("a trade of an order that is not in the book")
+                raise DecodeError("a trade of an order that is not in the book")
             return None
         left = order.volume - base
         if left < 0:
-            raise Impossible("more was traded than the order had")
+            raise DecodeError("more was traded than the order had")
         self._remove(raw.maker_order_id)
         if left:
             self._add(raw.maker_order_id, order._replace(volume=left))
@@ -143,7 +140,7 @@ class Orders:
 
     def _add(self, order_id: str, order: Order) -> None:
         if order_id in self._orders:
-            raise Impossible("two orders of one id")
+            raise DecodeError("two orders of one id")
         self._orders[order_id] = order
         sums = self._sums[order.side]
         sums[order.price] = sums.get(order.price, ZERO) + order.volume

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from heliograph.clock import NS_PER_MS, NS_PER_S
+from heliograph.errors import DecodeError
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
@@ -37,7 +38,7 @@ from heliograph.venues.contract import (
 from heliograph.venues.faults import FAULTS, REASON_MAX, reason_of
 from heliograph.venues.heartbeat import Heartbeat
 from heliograph.venues.linked_book import Book
-from heliograph.venues.luno.book import Impossible, Orders
+from heliograph.venues.luno.book import Orders
 from heliograph.venues.luno.control import pair_of_path
 from heliograph.venues.luno.frames import RawFrame, decode_frame
 from heliograph.venues.luno.instruments import UNNAMED
@@ -130,7 +131,7 @@ class Feed:
                 continue
             try:
                 self._take(decode_frame(frame), received_ns, events, effects)
-            except Impossible as e:
+            except DecodeError as e:
                 self._break_off(str(e), received_ns, events, effects)
             except FAULTS as e:
                 effects.append(Refused(index, reason_of(e)))
@@ -216,11 +217,9 @@ class Feed:
         trades: list[Trade] = []
         try:
             delta = self._orders.apply(raw, self._told + 1, received_ns, trades)
-        except Impossible:
-            raise
         except FAULTS as e:
             if self._sequenced:  # Some of it may have been applied, and what follows leads on from all of it.
-                raise Impossible(f"an update that cannot be taken: {reason_of(e)}") from e
+                raise DecodeError(f"an update that cannot be taken: {reason_of(e)}") from e
             raise
         events.extend(trades)
         if not delta.bids and not delta.asks:
