@@ -10,8 +10,9 @@ from heliograph.errors import Nonconforming
 from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import MarketId
 from heliograph.testing.stage import Stage
-from heliograph.venues import binance, bybit, gateio
-from heliograph.venues.contract import Effect, Feed, Request, Subscription, Venue
+from heliograph.venues import binance, bybit, gateio, luno
+from heliograph.venues.contract import Credentials, Effect, Feed, Request, Subscription, Venue
+from heliograph.venues.keys import with_keys
 
 BINANCE, BYBIT, GATEIO = binance.VENUE, bybit.VENUE, gateio.VENUE
 Meddle = Callable[[list[VenueEvent], list[Effect]], None]
@@ -96,3 +97,14 @@ def each(kind: type, change: Callable[[Any], VenueEvent | None]) -> Meddle:
         events[:] = [event for event in replaced if event is not None]
 
     return meddle
+
+
+def _keyed(venue: Venue) -> Venue:
+    """Return the venue with a key, and as one that knows of no other, so that what is altered stays so."""
+    return altered(
+        with_keys({venue.name: venue}, lambda _name: Credentials("a", "b"))[venue.name], with_credentials=None
+    )
+
+
+LUNO = _keyed(luno.VENUE)
+"""Wants a key, has a socket for each instrument, and takes many messages for one change of a book."""

@@ -3,9 +3,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from heliograph.testing.budgets import check_asking, check_plan
+from heliograph.model.instrument import SPOT
+from heliograph.model.market import Channel
+from heliograph.testing.budgets import SHARED, check_asking, check_plan
+from heliograph.testing.stage import Stage
 from heliograph.venues.contract import Effect, Send
-from tests.testing.breaking import BYBIT, altered, caught, limited, meddled
+from tests.testing.breaking import BYBIT, LUNO, altered, caught, limited, meddled
 
 put = msgspec.structs.replace
 
@@ -60,3 +63,25 @@ def test_subscriptions_that_are_never_asked_for_are_found() -> None:
         effects[:] = [e for e in effects if not isinstance(e, Send) or len(sent) < 5]
 
     caught(check_asking, meddled(lazy, BYBIT), "asked for what is wanted|no reason to complain", "spot")
+
+
+def test_what_shares_a_stream_is_no_reason_to_ask_for_less() -> None:
+    """A socket whose codec never says who it is carries nothing, and a codec that overlooks a channel is found too."""
+
+    def mute(_events: list[Any], effects: list[Effect]) -> None:
+        effects[:] = [effect for effect in effects if not isinstance(effect, Send)]
+
+    caught(check_asking, meddled(mute, LUNO), "was asked for what is wanted", "spot")
+
+    def forgetful(market: Any) -> Any:
+        return lambda connection: market.feed(
+            put(connection, subscriptions=[s for s in connection.subscriptions if s.channel is not Channel.TRADES])
+        )
+
+    caught(check_asking, altered(BYBIT, feed=forgetful), "was asked for what is wanted", "spot")
+
+
+def test_no_more_sockets_are_opened_than_the_venue_allows() -> None:
+    crowd = len(Stage(LUNO, coins=SHARED, minutes=2).listed(LUNO.markets[SPOT]))
+    assert crowd > (LUNO.markets[SPOT].limits.connections_max or crowd)
+    check_asking(Stage(LUNO), LUNO.markets[SPOT])

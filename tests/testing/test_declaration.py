@@ -7,7 +7,8 @@ from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.testing.declaration import check_declaration
 from heliograph.testing.stage import Stage
-from heliograph.venues.contract import Rate
+from heliograph.venues import luno
+from heliograph.venues.contract import CandlePage, InstrumentPage, Rate
 from tests.testing.breaking import BINANCE, altered, caught, limited
 
 
@@ -97,3 +98,15 @@ def test_a_market_that_is_not_played_is_found() -> None:
     )
     with pytest.raises(AssertionError, match="every market is in the layout"):
         check_declaration(stage)
+
+
+def test_a_market_that_needs_a_key_and_takes_none_is_found() -> None:
+    caught(check_declaration, altered(luno.VENUE, with_credentials=None), "takes what `with_credentials` is given")
+
+
+def test_a_market_that_tells_not_even_its_list_without_a_key_is_found() -> None:
+    def secretive(market: Any) -> Any:
+        request = market.candle_request(CandlePage(market.instrument("XBTZAR"), Interval.M1, 0, None))
+        return lambda: msgspec.structs.replace(request, purpose=InstrumentPage(market.market))
+
+    caught(check_declaration, altered(luno.VENUE, instruments_request=secretive), "its list of instruments is answered")

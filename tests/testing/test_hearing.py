@@ -7,14 +7,16 @@ import pytest
 
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.event import VenueEvent
+from heliograph.model.instrument import SPOT
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, DayStatistics, Side, Trade
-from heliograph.testing.hearing import check_batches, check_hearing
+from heliograph.testing.hearing import check_batches, check_hearing, ends_step
 from heliograph.venues.contract import Effect, VenueError
-from tests.testing.breaking import BYBIT, GATEIO, Meddle, altered, caught, each, meddled
+from tests.testing.breaking import BYBIT, GATEIO, LUNO, Meddle, altered, caught, each, meddled
 
 MINUTE_NS = 60 * 10**9
 put = msgspec.structs.replace
+BTC = LUNO.markets[SPOT].instrument("XBTZAR")
 
 
 def once(kind: type, change: Callable[[Any], list[VenueEvent]], number: int = 5) -> Meddle:
@@ -131,3 +133,30 @@ def test_an_empty_batch_that_tells_something_is_found() -> None:
             effects.append(VenueError("1", "no"))
 
     caught(check_batches, meddled(eager), "an empty batch tells nothing", "spot")
+
+
+@pytest.mark.parametrize(
+    ("meddle", "claim"),
+    [
+        (each(BookDelta, lambda d: None if (d.sequence or 0) % 20 == 0 else d), "a book is the venue's|have 10 levels"),
+        (each(BookTop, lambda t: put(t, bid=t.ask, ask=t.bid)), "best bid and ask are those"),
+        (each(BookDelta, lambda d: put(d, event_ns=None)), "a book stands as it does at the venue, ever"),
+        (each(BookTop, lambda t: put(t, event_ns=None)), "tickers tell the best bid"),
+    ],
+    ids=["changes are lost", "bid and ask are swapped", "a book is never whole", "a top is never whole"],
+)
+def test_books_whose_changes_take_many_messages_are_looked_at_where_these_end(meddle: Meddle, claim: str) -> None:
+    caught(check_hearing, meddled(meddle, LUNO), claim, "spot")
+
+
+def test_a_change_ends_where_the_next_message_has_another_time() -> None:
+    def at(event_ns: int | None, *, reset: bool = False) -> BookDelta:
+        return BookDelta(BTC, [], [], 1, 1, event_ns, 0, reset=reset)
+
+    assert ends_step(at(200), at(201), 100)
+    assert not ends_step(at(200), at(200), 100), "there is more of it"
+    assert not ends_step(at(250), at(300), 100), "it is between two changes"
+    assert not ends_step(at(200), None, 100), "there may be more of it"
+    assert not ends_step(at(200), at(300, reset=True), 100), "there may have been more of it"
+    assert not ends_step(at(200), BookSnapshot(BTC, [], [], 1, 300, 0), 100), "there may have been more of it"
+    assert not ends_step(at(None), at(300), 100), "nobody says when it was"

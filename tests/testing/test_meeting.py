@@ -6,8 +6,9 @@ from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Trade
 from heliograph.testing.meeting import Meeting
 from heliograph.testing.stage import START_NS, Stage
+from heliograph.venues import luno
 from heliograph.venues.contract import CandlePage, Effect, Reconnect, Send, Subscription
-from tests.testing.breaking import BINANCE, BYBIT, altered, meddled
+from tests.testing.breaking import BINANCE, BYBIT, LUNO, Meddler, altered, meddled
 
 
 def test_time_passes_and_both_sides_talk() -> None:
@@ -79,3 +80,31 @@ def test_what_a_feed_wants_besides_is_kept() -> None:
     market = stage.markets[0]
     meeting = Meeting(stage, market, [Subscription(Channel.TRADES, stage.listed(market)[0])])
     assert set(meeting.complaints) == {Reconnect("bored")}
+
+
+def test_a_socket_that_is_for_one_instrument_is_closed_with_it_and_others_are_not() -> None:
+    for venue, left in ((LUNO, 1), (BYBIT, 0)):
+        stage = Stage(venue)
+        market = stage.markets[0]
+        one, other = [Subscription(Channel.TRADES, instrument) for instrument in stage.listed(market)[:2]]
+        meeting = Meeting(stage, market, [one])
+        (first,) = meeting.lines
+        meeting.change([other])
+        assert (len(meeting.left), first in meeting.lines) == (left, not left)
+        meeting.change([one])
+        (last,) = meeting.lines
+        assert (last is first) is not left
+        meeting.go(1)
+        (stream,) = last.session.streams.values()
+        assert stream.symbol.endswith(one.instrument.venue_symbol)
+
+
+def test_a_key_that_would_be_recorded_is_found() -> None:
+    def talkative(_events: list[object], effects: list[Effect]) -> None:
+        effects[:] = [Send(effect.payload) if isinstance(effect, Send) else effect for effect in effects]
+
+    market = Stage(luno.VENUE).markets[0]
+    shown = msgspec.structs.replace(market, feed=lambda connection: Meddler(market.feed(connection), talkative))
+    stage = Stage(altered(luno.VENUE, with_credentials=lambda _market: lambda _key: shown))
+    with pytest.raises(AssertionError, match="a message that shows the key is marked as secret"):
+        Meeting(stage, stage.markets[0], [Subscription(Channel.TRADES, stage.listed(market)[0])])

@@ -9,7 +9,7 @@ from heliograph.model.market import Channel, Gap
 from heliograph.testing.sequences import check_sequences
 from heliograph.testing.stage import Stage
 from heliograph.venues.contract import Effect
-from tests.testing.breaking import BINANCE, BYBIT, altered, caught, meddled
+from tests.testing.breaking import BINANCE, BYBIT, LUNO, altered, caught, meddled
 
 
 class Blind:
@@ -71,3 +71,12 @@ def test_a_layout_that_names_no_stream_of_books_is_found() -> None:
 def test_a_market_without_books_is_passed_over() -> None:
     stage = Stage(altered(channels=(Channel.TRADES,)))
     check_sequences(stage, stage.markets[0])
+
+
+def test_t5_a_codec_that_goes_on_after_a_hole_in_a_book_of_many_messages_is_found() -> None:
+    """One that takes whatever comes, where only a new connection brings a new book."""
+
+    def careless(market: Any) -> Any:
+        return lambda connection: market.feed(msgspec.structs.replace(connection, sequenced=False))
+
+    caught(check_sequences, altered(LUNO, feed=careless), "a book is the venue's|books have 10 levels", "spot")

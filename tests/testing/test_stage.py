@@ -3,6 +3,7 @@ import pytest
 
 from heliograph.model.instrument import MarketId
 from heliograph.testing.stage import START_NS, Stage
+from heliograph.venues import luno
 from heliograph.venues.contract import InstrumentPage, Request
 from tests.testing.breaking import BINANCE, BYBIT, altered
 
@@ -37,3 +38,11 @@ def test_requests_are_answered_as_of_the_time_that_is_given() -> None:
     request = Request("/api/v3/time", (), 1, InstrumentPage(MarketId("spot")))
     answer = stage.answer(market, request, START_NS)
     assert msgspec.json.decode(answer.body) == {"serverTime": START_NS // 1_000_000}
+
+
+def test_a_venue_that_wants_a_key_is_given_one_and_its_list_is_not() -> None:
+    stage = Stage(luno.VENUE)
+    (without,), (market,) = stage.declared.markets.values(), stage.markets
+    assert (without.needs_credentials, market.needs_credentials) == (True, False)
+    assert stage.listed(without) == stage.listed(market)
+    assert Stage(BYBIT).venue == BYBIT

@@ -44,6 +44,7 @@ def check_declaration(stage: Stage) -> None:
         require((market.venue, market.market) == (venue.name, name), market, "a market says of which venue it is", name)
         _check_market(market)
     _check_pools(venue)
+    _check_keys(stage)
 
 
 def _check_market(market: Market) -> None:
@@ -104,6 +105,16 @@ def _check_pools(venue: Venue) -> None:
             path for path in one.endpoints.keys() & two.endpoints.keys() if one.endpoints[path] != two.endpoints[path]
         ]
         require(not paths, venue.name, "markets that share an endpoint declare its rate alike", paths)
+
+
+def _check_keys(stage: Stage) -> None:
+    """Where a key is needed one can be given, and lists are told without."""
+    for name, market in stage.declared.markets.items():
+        if market.needs_credentials:
+            given = stage.venue.markets[name]
+            claim = "a market that needs a key takes what `with_credentials` is given for one"
+            require(not given.needs_credentials, market, claim)
+            stage.listed(market)
 
 
 def _sane(rate: Rate) -> bool:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -191,26 +192,37 @@ def check_book(meeting: Meeting, symbol: str, heard: Sequence[Heard]) -> None:
         Nonconforming: it ever was not, or no book was told.
 
     """
-    market, book, count, last_ns = meeting.market, None, 0, 0
-    for item in heard:
-        event = item.event
+    market, book, looks = meeting.market, None, 0
+    step_ns = meeting.stage.layout.book_step_ns
+    told = [(item.event, item.at_ns) for item in heard if isinstance(item.event, BookSnapshot | BookDelta)]
+    for count, (event, at_ns) in enumerate(told, 1):
         if isinstance(event, BookSnapshot):
             book = book or OrderBook(event.instrument)
             book.replace(event)
-        elif isinstance(event, BookDelta):
+        else:
             require(book is not None or event.reset, market, "a book begins with all of it", symbol)
             book = book or OrderBook(event.instrument)
             book.apply(event)
-        else:
-            continue
-        assert book is not None
-        count += 1
-        last_ns = event.event_ns or item.at_ns
-        if count % LOOKS_EACH == 0:
-            require_book(meeting, book, symbol, last_ns)
-    require(count > 1, market, "books are told, and their changes", symbol)
-    assert book is not None
-    require_book(meeting, book, symbol, last_ns)
+        following = told[count][0] if count < len(told) else None
+        now_and_then = count % LOOKS_EACH == 0 or following is None
+        if now_and_then if step_ns is None else ends_step(event, following, step_ns):
+            looks += 1
+            require_book(meeting, book, symbol, event.event_ns or at_ns)
+    require(len(told) > 1, market, "books are told, and their changes", symbol)
+    require(looks, market, "a book stands as it does at the venue, ever", symbol)
+
+
+def ends_step(
+    event: BookSnapshot | BookDelta | BookTop, following: BookSnapshot | BookDelta | BookTop | None, step_ns: int
+) -> bool:
+    """Whether a change of the scene's book is complete with what this tells: it bears its time, and the next another.
+
+    Nothing is known of what comes before a new book, nor of the last.
+    """
+    if event.event_ns is None or event.event_ns % step_ns or following is None:
+        return False
+    goes_on = isinstance(following, BookTop) or (isinstance(following, BookDelta) and not following.reset)
+    return goes_on and (following.event_ns or 0) > event.event_ns
 
 
 def require_book(meeting: Meeting, book: OrderBook, symbol: str, at_ns: int) -> None:
@@ -226,10 +238,14 @@ def require_book(meeting: Meeting, book: OrderBook, symbol: str, at_ns: int) -> 
 
 def _check_ticker(meeting: Meeting, symbol: str, heard: Sequence[Heard]) -> None:
     market, scene = meeting.market, meeting.stage.scene(meeting.market)
+    step_ns = meeting.stage.layout.book_step_ns
+    following = {id(a): b for a, b in pairwise(i.event for i in heard if isinstance(i.event, BookTop))}
     tops = days = 0
     for item in heard:
         event = item.event
         if isinstance(event, BookTop):
+            if step_ns is not None and not ends_step(event, following.get(id(event)), step_ns):
+                continue
             tops += 1
             times = (item.at_ns, event.event_ns or item.at_ns)
             told = ((event.bid, event.bid_quantity), (event.ask, event.ask_quantity))

@@ -12,7 +12,7 @@ import msgspec
 from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.event import VenueEvent
 from heliograph.testing.claim import require
-from heliograph.testing.stage import START_NS, Stage, headers_of
+from heliograph.testing.stage import KEY, START_NS, Stage, headers_of
 from heliograph.venues.contract import Connection, Effect, Fetch, Market, Request, Send, Subscription
 from heliograph.venues.dialect import Ask, Numbering, Session, Stream
 
@@ -81,6 +81,8 @@ class Meeting:
         self.quiet = False
         """Whether the streams of instruments say nothing."""
         self.lines: list[Line] = []
+        self.left: list[Line] = []
+        """Those that carry nothing any more, and are closed."""
         self._dialect = stage.dialect(market)
         for connection in market.plan(subscriptions, INSTRUMENTS_MAX):
             self._open(connection)
@@ -110,17 +112,36 @@ class Meeting:
                     self._act(line, effects)
 
     def change(self, subscriptions: Sequence[Subscription]) -> None:
-        """Let the same sockets carry these from now on; one more is opened only where there is none for its path."""
+        """Let the same sockets carry these from now on; one more is opened only where there is none for its path.
+
+        A socket that carries nothing any more is closed where its path names what it is for; elsewhere its codec has to
+        leave the streams one by one, as it has to for some of them.
+        """
         planned = list(self.market.plan(subscriptions, INSTRUMENTS_MAX))
-        for line in self.lines:
+        for line in tuple(self.lines):
             connection = next((each for each in planned if each.path == line.connection.path), None)
             if connection is not None:
                 planned.remove(connection)
+            elif self._is_one_instruments(line.connection):
+                self.lines.remove(line)
+                self.left.append(line)
+                continue
             effects: list[Effect] = []
             line.feed.change(() if connection is None else connection.subscriptions, effects)
             self._act(line, effects)
         for connection in planned:
             self._open(connection)
+
+    def _is_one_instruments(self, connection: Connection) -> bool:
+        """Whether no other instrument would come to a socket of this path, by the market's own plan."""
+        others = [
+            msgspec.structs.replace(
+                each,
+                instrument=msgspec.structs.replace(each.instrument, venue_symbol=f"C{each.instrument.venue_symbol}"),
+            )
+            for each in connection.subscriptions
+        ]
+        return all(each.path != connection.path for each in self.market.plan(others, INSTRUMENTS_MAX))
 
     def ask(self, request: Request) -> None:
         """Let the first feed have the answer to a request, and the answers to what it asks for then."""
@@ -175,6 +196,8 @@ class Meeting:
         line.spoke_ns = self.now_ns
         if not send.heartbeat:
             line.sent_ns.append(self.now_ns)
+        hidden = send.secret or KEY.secret.encode() not in send.payload
+        require(hidden, self.market, "a message that shows the key is marked as secret", send.payload)
         reply = line.session.received(send.payload.decode(), self.now_ns, self.now_ns / NS_PER_S)
         hung_up = reply.close_code is not None
         require(not hung_up, self.market, "the venue does not hang up on what is sent", (send.payload, reply.payloads))

@@ -8,12 +8,16 @@ from heliograph.model.instrument import Instrument, MarketId
 from heliograph.sim.layouts import layout_of
 from heliograph.sim.world import World
 from heliograph.testing.claim import require
-from heliograph.venues.contract import Market, Request, Venue
+from heliograph.venues.contract import Credentials, Market, Request, Venue
 from heliograph.venues.dialect import Answer, Ask, Dialect, Layout, Rest
+from heliograph.venues.keys import with_keys
 from heliograph.venues.scene import Scene
 
 START_NS: Final = 1_801_439_910 * NS_PER_S
 """2027-01-31 23:58:30 UTC, a Sunday: within two minutes bars of every length but days by twos and threes close."""
+
+KEY: Final = Credentials("the-id-of-a-key", "the-secret-of-a-key")
+"""What is shown to venues that want a key; none may say no to it."""
 
 _SEED: Final = 5
 _PAGES_MAX: Final = 20
@@ -34,7 +38,10 @@ class Stage:
     """
 
     def __init__(self, venue: Venue, layout: Layout | None = None, *, coins: int = 2, minutes: int = 60) -> None:
-        self.venue = venue
+        self.declared = venue
+        """The venue as somebody without a key has it."""
+        self.venue = with_keys({venue.name: venue}, lambda _name: KEY)[venue.name]
+        """The venue as somebody with a key has it, which is the same where a key changes nothing."""
         self.layout = layout if layout is not None else layout_of(venue.name)
         self.world = World(_SEED, coins, START_NS, minutes, self.layout.listers)
         self._origins: dict[MarketId, tuple[Dialect[Any], Rest]] = {}

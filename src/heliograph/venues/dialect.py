@@ -200,3 +200,9 @@ class Layout(msgspec.Struct, frozen=True):
     """Puts the markets behind origins, which are a host and a port each."""
     lossy: str
     """What the names of the streams have in them that random faults may lose frames of: the books."""
+    book_step_ns: int | None = None
+    """Where one change of a scene's book takes many messages: how far apart the changes are, in the market's time.
+
+    Between the messages that bear the time of a change, and between changes, a book stands as the scene never has it.
+    None: it is the scene's after every message.
+    """

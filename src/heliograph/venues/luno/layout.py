@@ -39,4 +39,4 @@ def origins(scenes: Mapping[MarketId, Scene]) -> Iterator[tuple[Dialect[Any], Re
     yield sockets, dialect_rest.Rest(sockets)
 
 
-LAYOUT: Final = Layout({MarketId("spot"): spot}, origins, lossy="stream")
+LAYOUT: Final = Layout({MarketId("spot"): spot}, origins, lossy="stream", book_step_ns=dialect.STEP_NS)
