@@ -14,6 +14,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from heliograph.app import at_simulator
 from heliograph.clock import NS_PER_MS, SystemClock
 from heliograph.connect import rest
 from heliograph.marketdata.feed import MarketFeed
@@ -26,6 +27,7 @@ from heliograph.model.market import Candle, Channel, Gap, Side
 from heliograph.sim import Fault, FaultKind, SimulatedVenue
 from heliograph.sim.audit import audit_candles
 from heliograph.sim.layouts import layout_of, played
+from heliograph.testing.hearing import ends_step
 from heliograph.venues import VENUES
 from heliograph.venues.contract import Market, Subscription
 from heliograph.venues.scene import Aggregate, Fill
@@ -76,7 +78,13 @@ class Place:
         return self.sink.closed(self.instrument)
 
     def deltas(self) -> list[BookDelta]:
-        return [event for event in self.sink.events if isinstance(event, BookDelta)]
+        """Return the changes of the book, up to the last after which it stands as it does at the venue."""
+        told = [event for event in self.sink.events if isinstance(event, BookDelta)]
+        step_ns = layout_of(self.market.venue).book_step_ns
+        if step_ns is None:
+            return told
+        whole = (n for n in range(len(told) - 1, 0, -1) if ends_step(told[n - 1], told[n], step_ns))
+        return told[: next(whole, 0)]
 
     def told(self, since_ns: int) -> bool:
         """Whether a bar that opened since then has closed, and the book has changed."""
@@ -147,9 +155,7 @@ async def standing(name: str, settings: FeedSettings = QUICK) -> AsyncIterator[t
         sim = await stack.enter_async_context(SimulatedVenue(name, seed=7, speed=SPEED, symbols=1, history_minutes=30))
         client = await stack.enter_async_context(rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)))
         places = []
-        for market_name, declared in VENUES[VenueId(name)].markets.items():
-            where = sim.endpoints[market_name]
-            market = msgspec.structs.replace(declared, socket_url=where["socket_url"], rest_url=where["rest_url"])
+        for market_name, market in at_simulator(sim)[VenueId(name)].markets.items():
             instrument = market.parse_instruments(await client.fetch(market, market.instruments_request()))[0]
             sink = Collector()
             metrics = FeedMetrics(name, market_name)

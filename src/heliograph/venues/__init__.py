@@ -6,7 +6,7 @@ from typing import Final
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import VenueId
 from heliograph.model.symbol import Symbol
-from heliograph.venues import binance, bybit, coinbase, gateio, hyperliquid, kraken, okx
+from heliograph.venues import binance, bybit, coinbase, gateio, hyperliquid, kraken, luno, okx
 from heliograph.venues.contract import Market, Venue
 from heliograph.venues.directory import ECHO_MAX
 from heliograph.venues.naming import MARKET_WORDS, markets_for
@@ -21,6 +21,7 @@ VENUES: Final[Mapping[VenueId, Venue]] = {
         hyperliquid.VENUE,
         kraken.VENUE,
         coinbase.VENUE,
+        luno.VENUE,
     )
 }
 
