@@ -10,7 +10,7 @@ state: such reports say `unknown`.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -43,9 +43,25 @@ from heliograph.model.orders import (
 )
 from heliograph.venues.answering import asked_of, reading
 from heliograph.venues.faults import FAULTS, REASON_MAX, reason_of
-from heliograph.venues.fields import NOTHING, Ms, Seconds
 from heliograph.venues.gateio.control import sort
 from heliograph.venues.gateio.instruments import COINM, GATEIO, USDM
+from heliograph.venues.gateio.order_frames import (
+    RawFuturesFill,
+    RawFuturesOrder,
+    RawPlaced,
+    RawPrivate,
+    RawSpotFill,
+    RawSpotOrder,
+    decode_frame,
+    decode_futures_account,
+    decode_futures_balances,
+    decode_futures_fills,
+    decode_futures_orders,
+    decode_placed,
+    decode_spot_balances,
+    decode_spot_fills,
+    decode_spot_orders,
+)
 from heliograph.venues.gateio.rest import RawRefusal
 from heliograph.venues.gateio.times import instant_ns
 from heliograph.venues.ordering import check_no_bound, matched, of_status, undecided
@@ -80,151 +96,7 @@ _DOUBTFUL: Final = frozenset({"", "SERVER_ERROR", "INTERNAL"})
 T = TypeVar("T")
 Report = OrderReport | BalanceReport
 Instruments = Mapping[InstrumentId, Instrument]
-
-
-class RawSpotOrder(msgspec.Struct):
-    """An order of spot; a market buy's `amount` and `left` are in quote. Times are milliseconds, as text or number."""
-
-    id: str
-    currency_pair: str
-    side: Literal["buy", "sell"]
-    amount: Decimal
-    left: Decimal
-    price: Decimal = ZERO
-    type: str = "limit"
-    text: str = ""
-    status: str = ""
-    event: str = ""
-    finish_as: str = ""
-    filled_amount: Decimal | None = None
-    update_time_ms: Decimal | None = None
-
-
-class RawFuturesOrder(msgspec.Struct):
-    """An order of contracts: the sign of `size` is its side, and a price of zero is none."""
-
-    id: int
-    contract: str
-    size: Decimal
-    left: Decimal
-    price: Decimal
-    status: str = ""
-    text: str = ""
-    finish_as: str = ""
-    is_liq: bool = False
-    finish_time_ms: Ms = 0
-
-
-class RawSpotFill(msgspec.Struct):
-    """A fill of spot, of a frame or an answer. What is paid is in one of three currencies."""
-
-    id: int | str
-    order_id: str
-    currency_pair: str
-    side: Literal["buy", "sell"]
-    amount: Decimal
-    price: Decimal
-    create_time_ms: Decimal
-    role: str = ""
-    text: str = ""
-    fee: Decimal = ZERO
-    fee_currency: str | None = None
-    gt_fee: Decimal = ZERO
-    point_fee: Decimal = ZERO
-
-
-class RawFuturesFill(msgspec.Struct):
-    """A fill of contracts, which pays in what the market settles in, or in points."""
-
-    id: int | str
-    order_id: int | str
-    contract: str
-    size: Decimal
-    price: Decimal
-    create_time_ms: Decimal
-    role: str = ""
-    text: str = ""
-    fee: Decimal = ZERO
-    point_fee: Decimal = ZERO
-
-
-class RawSpotBalance(msgspec.Struct):
-    """What spot holds of a currency. Answers say `locked`, frames `freeze` and the rest."""
-
-    currency: str
-    available: Decimal
-    freeze: Decimal | None = None
-    locked: Decimal | None = None
-    total: Decimal | None = None
-    timestamp_ms: Decimal | None = None
-
-
-class RawFuturesBalance(msgspec.Struct):
-    """What contracts' account holds after a change. Frames before 2023 have no currency, but a contract in `text`."""
-
-    balance: Decimal
-    text: str = ""
-    currency: str = ""
-    time_ms: Ms | None = None
-
-
-class RawFuturesAccount(msgspec.Struct):
-    """An answer of contracts' account."""
-
-    currency: str
-    total: Decimal
-    available: Decimal
-    position_margin: Decimal
-    order_margin: Decimal
-
-
-class RawResult(msgspec.Struct):
-    """What an answer on the socket for orders holds: an order, or nothing of use where there is a refusal."""
-
-    result: msgspec.Raw = NOTHING
-    errs: msgspec.Raw = NOTHING
-
-
-class RawHeader(msgspec.Struct):
-    """Of an answer on the socket for orders: to what, and HTTP's status as text."""
-
-    channel: str
-    status: str = ""
-
-
-class RawPrivate(msgspec.Struct):
-    """A frame, as far as frames of all channels are alike."""
-
-    channel: str = ""
-    event: str | None = None
-    result: msgspec.Raw = NOTHING
-    header: RawHeader | None = None
-    ack: bool = False
-    data: RawResult | None = None
-    time_ms: Ms | None = None
-    time: Seconds | None = None
-
-
-class RawPlaced(msgspec.Struct):
-    """What became of one order; only those of a batch say whether they succeeded."""
-
-    id: str | int | None = None
-    text: str = ""
-    succeeded: bool = True
-    label: str = ""
-    message: str = ""
-
-
-_decode_private: Final = msgspec.json.Decoder(RawPrivate).decode
-_decode_spot_orders: Final = msgspec.json.Decoder(RawSpotOrder | list[RawSpotOrder]).decode
-_decode_futures_orders: Final = msgspec.json.Decoder(RawFuturesOrder | list[RawFuturesOrder]).decode
-_decode_spot_fills: Final = msgspec.json.Decoder(list[RawSpotFill]).decode
-_decode_futures_fills: Final = msgspec.json.Decoder(list[RawFuturesFill]).decode
-_decode_spot_balances: Final = msgspec.json.Decoder(list[RawSpotBalance]).decode
-_decode_futures_balances: Final = msgspec.json.Decoder(list[RawFuturesBalance]).decode
-_decode_futures_account: Final = msgspec.json.Decoder(RawFuturesAccount).decode
 _decode_refusal: Final = msgspec.json.Decoder(RawRefusal).decode
-_decode_placed: Final = msgspec.json.Decoder(RawPlaced | list[RawPlaced]).decode
 
 
 class _Telling(msgspec.Struct):
@@ -251,7 +123,7 @@ def decode_private(frame: bytes, received_ns: int, instruments: Instruments) -> 
 
     """
     try:
-        raw = _decode_private(frame)
+        raw = decode_frame(frame)
         sent_ns = None if raw.time_ms is None else raw.time_ms * NS_PER_MS
         telling = _Telling(instruments, received_ns, sent_ns)
         if raw.header is not None:
@@ -335,7 +207,7 @@ def _listed(raw: T | list[T]) -> list[T]:
 
 
 def _spot_orders(body: bytes, telling: _Telling) -> list[Report]:
-    return [_spot_order(raw, telling) for raw in _listed(_decode_spot_orders(body))]
+    return [_spot_order(raw, telling) for raw in _listed(decode_spot_orders(body))]
 
 
 def _spot_order(raw: RawSpotOrder, telling: _Telling) -> OrderReport:
@@ -363,7 +235,7 @@ def _spot_order(raw: RawSpotOrder, telling: _Telling) -> OrderReport:
 
 
 def _futures_orders(body: bytes, telling: _Telling) -> list[Report]:
-    return [_futures_order(raw, telling) for raw in _listed(_decode_futures_orders(body))]
+    return [_futures_order(raw, telling) for raw in _listed(decode_futures_orders(body))]
 
 
 def _futures_order(raw: RawFuturesOrder, telling: _Telling) -> OrderReport:
@@ -407,7 +279,7 @@ def _spot_fills(body: bytes, telling: _Telling) -> list[Report]:
             raw.amount,
             _paid((raw.fee, raw.fee_currency), (raw.gt_fee, "GT"), (raw.point_fee, "POINT")),
         )
-        for raw in _decode_spot_fills(body)
+        for raw in decode_spot_fills(body)
     ]
 
 
@@ -421,7 +293,7 @@ def _futures_fills(body: bytes, telling: _Telling) -> list[Report]:
             raw.size.copy_abs(),
             _paid((raw.fee, _settle_of(raw.contract)), (raw.point_fee, "POINT")),
         )
-        for raw in _decode_futures_fills(body)
+        for raw in decode_futures_fills(body)
     ]
 
 
@@ -463,7 +335,7 @@ def _spot_balances(body: bytes, telling: _Telling) -> list[Report]:
             None if raw.timestamp_ms is None else instant_ns(raw.timestamp_ms, NS_PER_MS),
             telling.received_ns,
         )
-        for raw in _decode_spot_balances(body)
+        for raw in decode_spot_balances(body)
     ]
 
 
@@ -477,12 +349,12 @@ def _futures_balances(body: bytes, telling: _Telling) -> list[Report]:
             None if raw.time_ms is None else raw.time_ms * NS_PER_MS,
             telling.received_ns,
         )
-        for raw in _decode_futures_balances(body)
+        for raw in decode_futures_balances(body)
     ]
 
 
 def _futures_account(body: bytes, telling: _Telling) -> list[Report]:
-    raw = _decode_futures_account(body)
+    raw = decode_futures_account(body)
     locked = finite(raw.position_margin) + finite(raw.order_margin)
     held = (finite(raw.available), finite(locked), finite(raw.total))
     return [BalanceReport(raw.currency.upper(), *held, None, telling.received_ns)]
@@ -519,7 +391,7 @@ def outcomes(status: int | None, body: bytes, client_ids: Sequence[ClientId | No
         return all_unknown(doubt or "", client_ids)
     try:
         if status < 400:
-            return matched(client_ids, [_outcome(raw) for raw in _listed(_decode_placed(body))])
+            return matched(client_ids, [_outcome(raw) for raw in _listed(decode_placed(body))])
         refusal = _decode_refusal(body)
     except FAULTS:
         return of_status(status, client_ids)
