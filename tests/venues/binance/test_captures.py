@@ -16,6 +16,8 @@ from heliograph.errors import DecodeError
 from heliograph.marketdata.capture import read_lines
 from heliograph.model import jsonl
 from heliograph.venues import find_venue
+from heliograph.venues.binance.orders import decode_private, outcomes
+from tests.venues.reports import answer_of, plain
 
 pytestmark = pytest.mark.captures
 
@@ -34,6 +36,14 @@ def _compact(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+def reports_of(file: Path, line: bytes) -> list[dict[str, Any]]:
+    if file.stem.startswith("ws_private"):
+        return [plain(report) for report in decode_private(line, 0, {})]
+    if file.stem == "rest_error" and (answer := answer_of(line)) is not None:
+        return [plain(outcome) for outcome in outcomes(answer[1], answer[2], [None])]
+    return []
+
+
 def events_of(file: Path, market: str) -> list[dict[str, Any]]:
     decoder = Decoder(find_venue("binance"), market)
     found: list[dict[str, Any]] = []
@@ -41,6 +51,8 @@ def events_of(file: Path, market: str) -> list[dict[str, Any]]:
         try:
             events = [_compact(json.loads(jsonl.render(e, received=False))) for e in decoder.decode(line)]
             found.append({"line": number, "events": events})
+            if reports := reports_of(file, line):
+                found[-1]["reports"] = reports
         except DecodeError as e:
             found.append({"line": number, "refused": str(e)})
     return found

@@ -18,6 +18,8 @@ from heliograph.model import jsonl
 from heliograph.model.instrument import MarketId
 from heliograph.model.market import Candle
 from heliograph.venues.bybit import VENUE
+from heliograph.venues.bybit.orders import decode_private
+from tests.venues.reports import plain
 
 pytestmark = pytest.mark.captures
 
@@ -38,11 +40,14 @@ NAMES = {"s": "spot", "l": "linear", "i": "inverse"}
 def events_of(file: Path) -> list[dict[str, Any]]:
     decoders = {letter: Decoder(VENUE, name) for letter, name in NAMES.items()}
     found: list[dict[str, Any]] = []
+    private = file.stem.startswith("ws_private")
     lines = read_lines(file)
     for (number, line), letter in zip(lines, MARKETS[file.stem], strict=True):
         try:
             events = [json.loads(jsonl.render(e, received=False)) for e in decoders[letter].decode(line)]
             found.append({"line": number, "events": events})
+            if reports := [plain(report) for report in decode_private(line, 0, {})] if private else []:
+                found[-1]["reports"] = reports
         except DecodeError as e:
             found.append({"line": number, "refused": str(e)})
     return found

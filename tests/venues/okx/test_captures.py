@@ -20,6 +20,8 @@ from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT
 from heliograph.model.market import Gap
 from heliograph.venues.okx import VENUE
+from heliograph.venues.okx.orders import decode_answer_of, decode_private, outcomes
+from tests.venues.reports import answer_of, plain
 
 pytestmark = pytest.mark.captures
 
@@ -39,6 +41,17 @@ def _compact(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+def reports_of(file: Path, line: bytes) -> list[dict[str, Any]]:
+    if file.stem.startswith("ws_private"):
+        return [plain(report) for report in decode_private(line, 0, {})]
+    if file.stem == "ws_trade_api":
+        return [plain(outcome) for outcome in outcomes(200, line, [None] * len(json.loads(line)["data"]))]
+    if file.stem in ("rest_order", "rest_balance") and (answer := answer_of(line)) is not None:
+        listed = answer[0].startswith("http_get_")
+        return [plain(report) for report in decode_answer_of(answer[2], 0, {})] if listed else []
+    return []
+
+
 def events_of(file: Path) -> list[dict[str, Any]]:
     decoder = Decoder(VENUE, None)
     found: list[dict[str, Any]] = []
@@ -46,6 +59,8 @@ def events_of(file: Path) -> list[dict[str, Any]]:
         try:
             events = [_compact(json.loads(jsonl.render(e, received=False))) for e in decoder.decode(line)]
             found.append({"line": number, "events": events})
+            if reports := reports_of(file, line):
+                found[-1]["reports"] = reports
         except DecodeError as e:
             found.append({"line": number, "refused": str(e)})
     return found
