@@ -5,8 +5,7 @@ from heliograph.model.book import BookDelta
 from heliograph.model.instrument import SPOT, Instrument, Kind, VenueId
 from heliograph.model.interval import Interval
 from heliograph.model.jsonl import render
-from heliograph.model.market import Candle, Channel, Gap, Side
-from heliograph.model.orders import BalanceReport, Execution, ExecutionId, OrderId, OrderReport, OrderState
+from heliograph.model.market import Candle, Channel, Gap
 
 BTC = Instrument(VenueId("binance"), SPOT, "BTCUSDT", kind=Kind.SPOT, tick_size=Decimal("0.00000001"))
 
@@ -39,28 +38,3 @@ def test_a_gap_and_an_instrument_are_lines_too() -> None:
 
 def test_a_line_is_one_line() -> None:
     assert "\n" not in render(Gap(BTC, Channel.BOOK, None, None, None, 1, 2, "two\nlines", 3))
-
-
-def test_a_report_of_an_order_has_its_fill_within_it() -> None:
-    fill = Execution(ExecutionId("7"), Decimal("1E+2"), Decimal("0.10"), None, None, False, 5)
-    one = Decimal(1)
-    report = OrderReport(
-        BTC, OrderId("1"), None, OrderState.FILLED, "FILLED", Side.BUY, one, one, one, 5, 6, execution=fill
-    )
-    assert json.loads(render(report, received=False)) == {
-        "kind": "order_report", "instrument": "binance:spot:BTCUSDT", "order_id": "1", "client_id": None,
-        "state": "filled", "venue_state": "FILLED", "side": "buy", "quantity": "1", "price": "1", "filled": "1",
-        "event_ns": 5, "received_ns": None, "origin": "user", "replaces": None,
-        "execution": {
-            "execution_id": "7", "price": "100", "quantity": "0.10", "fee": None, "fee_asset": None, "maker": False,
-            "event_ns": 5,
-        },
-        "reason": None,
-    }  # fmt: skip
-
-
-def test_a_report_of_a_balance_is_a_line_too() -> None:
-    assert json.loads(render(BalanceReport("BTC", Decimal("1E-8"), None, None, 1, 2))) == {
-        "kind": "balance_report", "asset": "BTC", "available": "0.00000001", "locked": None, "total": None,
-        "event_ns": 1, "received_ns": 2,
-    }  # fmt: skip

@@ -12,7 +12,6 @@ import msgspec
 from heliograph.model.event import Event, VenueEvent
 from heliograph.model.instrument import Instrument
 from heliograph.model.numbers import fixed
-from heliograph.model.orders import BalanceReport, Execution, OrderReport
 
 KINDS: Final = {
     "Candle": "candle",
@@ -24,8 +23,6 @@ KINDS: Final = {
     "BookDelta": "book_delta",
     "Gap": "gap",
     "Instrument": "instrument",
-    "OrderReport": "order_report",
-    "BalanceReport": "balance_report",
 }
 """What each kind of event is called, by the name of its struct."""
 
@@ -33,7 +30,7 @@ KINDS: Final = {
 _NAMES: Final = {"kind": "contract_kind", "id": "instrument"}
 
 
-def render(item: VenueEvent | Event | Instrument | OrderReport | BalanceReport, *, received: bool = True) -> str:
+def render(item: VenueEvent | Event | Instrument, *, received: bool = True) -> str:
     """Return one line of JSON, without its end: `kind`, `instrument`, then the fields in the order of their struct.
 
     Args:
@@ -56,8 +53,6 @@ def _plain(value: object) -> object:
         return fixed(value)
     if isinstance(value, Instrument):
         return value.id
-    if isinstance(value, Execution):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return value
