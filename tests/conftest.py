@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from heliograph.bus.embedded import Server, binary_version, find_binary, primary_and_replica
 
 SERVERS = ("embedded", "redis")
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

@@ -52,9 +52,10 @@ async def test_other_lengths_of_candles_lie_on_their_grid(venue: str, interval: 
 async def test_pages_follow_one_another_where_an_answer_holds_less_than_a_part(venue: str) -> None:
     async with past(venue, history_minutes=2100) as here:
         downloader = here.downloader("spot")
-        wanted = await here.series("spot", 2000)
+        # Kraken has no more than the newest 720, which are one answer.
+        wanted = await here.series("spot", 700 if venue == "kraken" else 2000)
         part = await downloader.part(wanted, Span(wanted.from_ns, wanted.to_ns))
-        assert downloader.requests >= 2 or venue == "hyperliquid"
+        assert downloader.requests >= 2 or venue in ("hyperliquid", "kraken")
         assert here.judge_part(wanted, part).faithful
 
 
@@ -211,6 +212,9 @@ async def test_days_show_where_a_venue_begins(venue: str) -> None:
         wanted = await here.series("spot", 40 * 1440)
         first_ns = await downloader.first_open(wanted)
         begun_ns = EPOCH_NS - 360 * MINUTE_NS
+        if venue == "coinbase":
+            assert first_ns is None, "of the day that is not over it tells nothing by REST"
+            return
         assert first_ns is not None
         assert begun_ns - 86_400 * NS_PER_S < first_ns <= begun_ns
         assert await downloader.first_open(await here.series("spot", 20)) is None

@@ -1,0 +1,19 @@
+import msgspec
+
+from heliograph.model.interval import Interval
+from heliograph.venues import binance
+from heliograph.venues.contract import Credentials
+
+
+def test_a_secret_is_not_told_by_printing_it() -> None:
+    credentials = Credentials("the key", "the secret")
+    for told in (repr(credentials), str(credentials), f"{credentials}", repr([credentials])):
+        assert "the key" not in told
+        assert "the secret" not in told
+
+
+def test_what_only_the_past_has_is_not_streamed() -> None:
+    market = next(iter(binance.VENUE.markets.values()))
+    assert market.streamed == market.intervals
+    fewer = msgspec.structs.replace(market, past_only=(Interval.M1,))
+    assert set(market.intervals) - set(fewer.streamed) == {Interval.M1}
