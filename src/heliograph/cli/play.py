@@ -105,7 +105,11 @@ class Play:
             newest_ns = await record.sink.last_closed(instrument, Interval.M1)
             if closed and (newest_ns is None or newest_ns < closed[-1].open_ns):
                 return False
-            told_ns = max((trade.event_ns or 0 for trade in await self._trades(record, part)), default=0)
+            newest = [
+                decode_trade(entry.data, instrument, 0)
+                for entry in await record.reader.last_entries(keys.of_kind(instrument, Trade), 1)
+            ]
+            told_ns = max((trade.event_ns or 0 for trade in newest), default=0)
             last = self.sim.ledger.fills(market, symbol, part.since_ns, until_ns)
             if last and told_ns < last[-1].time_ns // NS_PER_MS * NS_PER_MS:
                 return False
