@@ -10,10 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import aiohttp
 import ccxt.pro
+from turns import awaited_turn
 
 Urls = dict[str, str]
 
@@ -183,9 +186,34 @@ async def fetch(exchange: Any, kind: str, symbol: str) -> Any:
     return levels(await exchange.fetch_order_book(symbol, 100))
 
 
+def in_turn() -> aiohttp.TraceConfig:
+    """Let every socket that an HTTP session opens wait for its turn; ccxt takes such a session from its user."""
+    tracing = aiohttp.TraceConfig()
+
+    async def started(_session: Any, context: Any, asked: aiohttp.TraceRequestStartParams) -> None:
+        context.turn = AsyncExitStack()
+        if asked.headers.get("Upgrade") == "websocket":
+            await context.turn.enter_async_context(awaited_turn())
+
+    async def ended(_session: Any, context: Any, _answered: Any) -> None:
+        await context.turn.aclose()
+
+    tracing.on_request_start.append(started)
+    tracing.on_request_end.append(ended)
+    tracing.on_request_exception.append(ended)
+    return tracing
+
+
 async def main(name: str, endpoints: dict[str, Urls]) -> dict[str, Any]:
-    plan = PLANS[name]
-    exchange = getattr(ccxt.pro, name)({"enableRateLimit": False, **plan.settings})
+    async with aiohttp.ClientSession(trace_configs=[in_turn()]) as session:
+        exchange = getattr(ccxt.pro, name)({"enableRateLimit": False, "session": session, **PLANS[name].settings})
+        try:
+            return await read_from(exchange, PLANS[name], endpoints)
+        finally:
+            await exchange.close()
+
+
+async def read_from(exchange: Any, plan: Plan, endpoints: dict[str, Urls]) -> dict[str, Any]:
     rest, sockets = ({market: urls[kind] for market, urls in endpoints.items()} for kind in ("rest_url", "socket_url"))
     plan.point(exchange, rest, sockets)
     watching = {"candles": candles, "trades": trades, "books": books}
@@ -194,24 +222,21 @@ async def main(name: str, endpoints: dict[str, Urls]) -> dict[str, Any]:
     async def watch(symbol: str, kind: str) -> None:
         read[symbol]["watched"][kind] = await watching[kind](exchange, symbol)
 
-    try:
-        markets = await exchange.load_markets()
-        read["markets"] = {
-            name: {key: market[key] for key in ("id", "type", "contractSize", "precision", "inverse")}
-            for name, market in markets.items()
-        }
-        for symbol in plan.symbols:
-            read[symbol] |= {kind: await fetch(exchange, kind, symbol) for kind in plan.fetched}
-        waiting = (watch(symbol, kind) for symbol in plan.symbols for kind in plan.watched)
-        await asyncio.wait_for(asyncio.gather(*waiting), 75)
-        if plan.refused is not None:
-            call, arguments = plan.refused
-            try:
-                await getattr(exchange, call)(arguments)
-            except ccxt.BaseError as error:
-                read["refusal"] = type(error).__name__
-    finally:
-        await exchange.close()
+    markets = await exchange.load_markets()
+    read["markets"] = {
+        name: {key: market[key] for key in ("id", "type", "contractSize", "precision", "inverse")}
+        for name, market in markets.items()
+    }
+    for symbol in plan.symbols:
+        read[symbol] |= {kind: await fetch(exchange, kind, symbol) for kind in plan.fetched}
+    waiting = (watch(symbol, kind) for symbol in plan.symbols for kind in plan.watched)
+    await asyncio.wait_for(asyncio.gather(*waiting), 75)
+    if plan.refused is not None:
+        call, arguments = plan.refused
+        try:
+            await getattr(exchange, call)(arguments)
+        except ccxt.BaseError as error:
+            read["refusal"] = type(error).__name__
     return read
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from okx.MarketData import MarketAPI
 from okx.PublicData import PublicAPI
 from okx.websocket.WsPublicAsync import WsPublicAsync
+from turns import awaited_turn
 
 logging.disable()
 
@@ -28,7 +29,8 @@ async def listen(url: str, channels: tuple[str, ...], symbols: list[str], enough
             done.set()
 
     client = WsPublicAsync(url)
-    await client.start()
+    async with awaited_turn():
+        await client.start()
     await client.subscribe([{"channel": c, "instId": s} for s in symbols for c in channels], keep, "7")
     await asyncio.wait_for(done.wait(), 60)
     await client.stop()

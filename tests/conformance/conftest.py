@@ -17,6 +17,8 @@ import pytest_asyncio
 
 from heliograph.sim import SimulatedVenue
 from heliograph.sim.authority import Authority
+from heliograph.venues import find_venue
+from tests.conformance.turns import write_budget
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parent.parent / ".venv-conformance" / "bin" / "python"
@@ -53,10 +55,21 @@ async def sim(request: pytest.FixtureRequest, authority: Authority) -> AsyncIter
         request.module.VENUE, seed=11, speed=speed, symbols=3, history_minutes=120, authority=authority
     ) as running:
         yield running
+        assert not running.turned_away, "a client opened more sockets than the venue allows: let it take turns"
+
+
+@pytest.fixture(scope="module")
+def turns(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The path of what the clients of a venue take turns by, so that all of them together keep to its budget."""
+    limits = [market.limits for market in find_venue(request.module.VENUE).markets.values()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "turns.json"
+        write_budget(path, min(of.connects_max for of in limits), max(of.connects_window_s for of in limits))
+        yield str(path)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def launch(sim: SimulatedVenue) -> AsyncIterator[Launch]:
+async def launch(sim: SimulatedVenue, turns: str) -> AsyncIterator[Launch]:
     """Starts clients against the simulator, each in a process and an environment of its own.
 
     Their arguments are where the markets are, and where they are by TLS, as JSON.
@@ -69,7 +82,7 @@ async def launch(sim: SimulatedVenue) -> AsyncIterator[Launch]:
     launched: list[Reading] = []
 
     def start(script: str, **environment: str) -> Reading:
-        launched.append(asyncio.get_running_loop().create_task(_read(sim, script, environment)))
+        launched.append(asyncio.get_running_loop().create_task(_read(sim, script, environment | {"TURNS": turns})))
         return launched[-1]
 
     yield start

@@ -226,6 +226,7 @@ async def test_too_many_connects_are_refused_until_the_window_has_passed(
             pass
     with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
         await http.ws_connect(socket_url(sim) + "/ws")
+    assert (sim.turned_away, sim.listeners["spot"].state()["connects_refused"]) == (1, 1)
     while True:
         try:
             async with http.ws_connect(socket_url(sim) + "/ws"):

@@ -58,6 +58,8 @@ class Listener:
         """REST answers by HTTP status."""
         self.budget = Budget(rest)
         self.connects = 0
+        self.turned_away = 0
+        """How many connections were refused because their address had opened, or had open, too many."""
         self._dialect = dialect
         self._rest = rest
         self._clock = clock
@@ -118,6 +120,7 @@ class Listener:
             "symbols": [symbol for scene in self._dialect.markets.values() for symbol in scene.listings],
             "connections": len(self.publisher.clients),
             "connects": self.connects,
+            "connects_refused": self.turned_away,
             "streams": self.publisher.streams,
             "answers": {str(status): count for status, count in self.answered.items()},
             "weight_used": self.budget.used.total(),
@@ -222,6 +225,7 @@ class Listener:
             self._connected_s.popleft()
         crowded = manners.connections_max is not None and len(self.publisher.clients) >= manners.connections_max
         if crowded or len(self._connected_s) >= manners.connects_max:
+            self.turned_away += 1
             return web.Response(status=429, text="too many connection attempts")
         self._connected_s.append(now_s)
         session = self._dialect.session(await _ask(request))

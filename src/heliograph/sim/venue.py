@@ -137,6 +137,11 @@ class SimulatedVenue:
             if listener.doors.tls_port
         }
 
+    @property
+    def turned_away(self) -> int:
+        """How many connections were refused because their address had opened, or had open, too many."""
+        return sum(listener.turned_away for listener in self._origins)
+
     async def fault(self, fault: Fault | FaultKind | str) -> None:
         """Let something go wrong, at the origin of one market or at all."""
         if not isinstance(fault, Fault):
