@@ -1,0 +1,1 @@
+"""The custodian-exchange link: what each half decides, as pure functions."""
