@@ -18,12 +18,11 @@ OrderKind = Literal["increase", "decrease", "pledge"]
 """A pledge asks the exchange to accept coins as collateral and moves no balance; an increase asks for credit."""
 Verdict = Literal["accepted", "rejected"]
 
-NAME_LENGTH_MAX: Final = 128
-ENVELOPE_BYTES_MAX: Final = 65_536
-SCALE_MAX: Final = 18
-"""Digits after the point: wei is the finest unit in use."""
+ENVELOPE_BYTES_MAX: Final = 262_144
+"""A report of some two thousand legs; a larger cycle is reported in parts."""
 _NAME = re.compile(r"[!-~]{1,128}")
-_AMOUNT = re.compile(r"\d{1,20}(\.\d{1,18})?")
+# Wei, with 18 digits after the point, is the finest unit in use.
+_AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?")
 
 
 class BadValue(ValueError):
