@@ -1,0 +1,121 @@
+"""The exchange's mailbox on its replica: eight streams, all of which may be wiped, emptied or exhausted at any moment.
+
+The mailbox carries and never keeps. The exchange appends with the server's own ids and appends again what is not
+acknowledged; the custodian reads all eight keys whole whenever nothing came for a while, since a reading position means
+nothing after a wipe.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from heliograph.bus.asker import Asker
+from heliograph.errors import BusError, SettlementError
+
+FIELD: Final = "data"
+LENGTH_MAX: Final = 16_384
+"""Entries of one key that the server keeps, roughly. More than may be unacknowledged at once, so that nothing that is
+still wanted is cut off."""
+WINDOW: Final = 2_048
+"""Answers that may be appended and not acknowledged."""
+_EXHAUSTED: Final = ("exhausted", "equal or smaller")
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What became of an appending.
+
+    Args:
+        wiped: whether the stream was gone: all that was appended before may be gone too.
+
+    """
+
+    wiped: bool
+
+
+class Outgoing:
+    """The exchange's end.
+
+    Args:
+        asker: to the replica, as the user that may append.
+        keys: the ring.
+
+    """
+
+    def __init__(self, asker: Asker, keys: Sequence[str]) -> None:
+        self._asker = asker
+        self._keys = tuple(keys)
+        self._at = 0
+
+    @property
+    def key(self) -> str:
+        """The stream of the ring that is in use."""
+        return self._keys[self._at]
+
+    async def append(self, messages: Sequence[bytes]) -> Appended:
+        """Append messages in one write, to the first key of the ring that takes them.
+
+        Raises:
+            BusError: the server is away or refuses; messages may have been appended.
+            SettlementError: `ring_exhausted`: no key takes an entry any more; the operator deletes them on the replica.
+
+        """
+        wiped = False
+        left = list(messages)
+        for _ in range(2 * len(self._keys)):
+            replies = await self._asker.ask_all([self._command(message, "NOMKSTREAM") for message in left])
+            if any(reply is None for reply in replies):
+                wiped = True
+                replies[replies.index(None)] = await self._created(left[replies.index(None)])
+            left = [
+                message
+                for message, reply in zip(left, replies, strict=True)
+                if reply is None or isinstance(reply, BusError)
+            ]
+            if not left:
+                return Appended(wiped)
+            error = next((reply for reply in replies if isinstance(reply, BusError)), None)
+            if error is not None:
+                self._turn(error)
+        raise SettlementError("ring_exhausted", f"none of {self._keys} takes an entry")
+
+    async def _created(self, message: bytes) -> object:
+        """Make the stream by its first message; or the error as a reply, as in a batch."""
+        (reply,) = await self._asker.ask_all([self._command(message)])
+        return reply
+
+    def _command(self, message: bytes, *options: str) -> tuple[bytes | str | int, ...]:
+        return ("XADD", self.key, *options, "MAXLEN", "~", LENGTH_MAX, "*", FIELD, message)
+
+    def _turn(self, error: BusError) -> None:
+        """Go on with the next key if this one is exhausted, else raise."""
+        if not any(word in str(error) for word in _EXHAUSTED):
+            raise error
+        self._at = (self._at + 1) % len(self._keys)
+
+
+async def scan(asker: Asker, keys: Sequence[str], page: int = 512) -> list[bytes]:
+    """Return all messages that the mailbox holds, key by key, oldest first.
+
+    Raises:
+        BusError: the server is away or refuses.
+
+    """
+    found: list[bytes] = []
+    for key in keys:
+        start = "-"
+        while True:
+            entries = await asker.ask("XRANGE", key, start, "+", "COUNT", page)
+            found += [message for entry in entries if (message := payload(entry[1])) is not None]
+            if len(entries) < page:
+                break
+            start = "(" + entries[-1][0].decode()
+    return found
+
+
+def payload(fields: Sequence[bytes]) -> bytes | None:
+    """Return the message of an entry's flat fields, None where it has none: somebody else's entry, or junk."""
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        if name == FIELD.encode():
+            return value
+    return None

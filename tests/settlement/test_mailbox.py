@@ -1,0 +1,70 @@
+"""The mailbox on the exchange's replica."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from heliograph.bus import link_keys
+from heliograph.bus.asker import Asker
+from heliograph.bus.embedded import Server
+from heliograph.bus.endpoint import parse_url
+from heliograph.errors import BusError, SettlementError
+from heliograph.settlement.mailbox import Outgoing, payload, scan
+
+LAST_ID = "18446744073709551615-18446744073709551615"
+KEYS = link_keys.ring("acme")
+
+
+@pytest.fixture
+async def asker(shared_valkey: Server) -> AsyncIterator[Asker]:
+    async with Asker(parse_url(shared_valkey.url)) as asker:
+        await asker.ask("FLUSHALL")
+        yield asker
+
+
+async def test_what_is_appended_is_read_in_its_order(asker: Asker) -> None:
+    outgoing = Outgoing(asker, KEYS)
+    assert (await outgoing.append([b"1", b"2", b"3"])).wiped
+    assert not (await outgoing.append([b"4"])).wiped
+    assert await scan(asker, KEYS, page=2) == [b"1", b"2", b"3", b"4"]
+
+
+async def test_an_emptied_stream_takes_more_without_a_word_and_a_deleted_one_is_told(asker: Asker) -> None:
+    outgoing = Outgoing(asker, KEYS)
+    await outgoing.append([b"1"])
+    await asker.ask("XTRIM", KEYS[0], "MAXLEN", 0)
+    assert not (await outgoing.append([b"2"])).wiped
+    await asker.ask("FLUSHALL")
+    assert (await outgoing.append([b"3"])).wiped
+    assert await scan(asker, KEYS) == [b"3"]
+
+
+async def test_an_exhausted_key_is_left_for_the_next(asker: Asker) -> None:
+    outgoing = Outgoing(asker, KEYS)
+    await outgoing.append([b"1"])
+    await asker.ask("XADD", KEYS[0], LAST_ID, "x", "junk")
+    await outgoing.append([b"2", b"3"])
+    assert outgoing.key == KEYS[1]
+    assert await scan(asker, KEYS) == [b"1", b"2", b"3"]
+
+
+async def test_when_every_key_is_exhausted_it_says_so(asker: Asker) -> None:
+    for key in KEYS:
+        await asker.ask("XADD", key, LAST_ID, "x", "junk")
+    with pytest.raises(SettlementError) as refused:
+        await Outgoing(asker, KEYS).append([b"1"])
+    assert refused.value.code == "ring_exhausted"
+    await asker.ask("DEL", KEYS[3])
+    await Outgoing(asker, KEYS).append([b"1"])
+    assert await scan(asker, KEYS) == [b"1"]
+
+
+async def test_a_key_that_is_no_stream_is_an_error_and_not_a_reason_to_go_on(asker: Asker) -> None:
+    await asker.ask("SET", KEYS[0], "text")
+    with pytest.raises(BusError, match="WRONGTYPE"):
+        await Outgoing(asker, KEYS).append([b"1"])
+
+
+def test_an_entry_without_a_message_has_none() -> None:
+    assert payload([b"x", b"1"]) is None
+    assert payload([b"x", b"1", b"data", b"2"]) == b"2"
