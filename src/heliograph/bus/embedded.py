@@ -21,11 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from heliograph.bus import watcher
+import hiredis
+
+from heliograph.bus import resp, watcher
+from heliograph.bus.endpoint import Endpoint, Tls, parse_url, refusal
+from heliograph.bus.link import Reply
 from heliograph.errors import BusError, ConfigError
 
 AppendFsync = Literal["always", "everysec", "no"]
@@ -37,6 +41,10 @@ reconnect to a dead server can be given that very port and connect to itself, an
 PORT_ATTEMPTS: Final = 20
 PROBE_S: Final = 0.003
 PROBE_REPLY_S: Final = 0.2
+ACL_FILE: Final = "users.acl"
+SETTINGS_FILE: Final = "server.conf"
+
+_NOT_LET_IN: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 
 
 def find_binary(setting: Path | None = None) -> Path:
@@ -94,9 +102,18 @@ class Server:
         directory: where its data lives and stays; None makes a temporary one, which goes when the server goes.
         port: the port on 127.0.0.1; None takes a free one, and the same again at every restart.
         appendfsync: when the append-only file reaches the disk. `everysec` may lose a second of acknowledged writes.
-        replica_of: the port of the primary on 127.0.0.1 that this server copies, writeable all the same.
-        options: further settings of the server, as (name, value).
+        replica_of: the primary that this server copies, or its port on 127.0.0.1.
+        promotable: what kind of replica it is. A promotable one is read-only, keeps an append-only file, and may take
+            its primary's place; any other is writeable, and never does.
+        acl: lines of an ACL file (`user NAME …`), which the server starts with and saves its users to. The file is
+            written once: what `ACL SAVE` puts there outlives a restart.
+        login: the user and password that the launcher itself needs, to ask how the server is.
+        replication_login: the user and password that a replica gives its primary.
+        tls: serve TLS alone, and only to clients with a certificate; needs a build of the server that has TLS.
+        options: further settings of the server, as (name, value), each as in the server's configuration file.
         ready_timeout_s: how long a start may take, loading its data included, in seconds.
+
+    `login` may be changed while the server runs, when its users have changed.
 
     """
 
@@ -107,7 +124,12 @@ class Server:
         directory: Path | None = None,
         port: int | None = None,
         appendfsync: AppendFsync = "everysec",
-        replica_of: int | None = None,
+        replica_of: "int | Server | None" = None,
+        promotable: bool = False,
+        acl: Sequence[str] = (),
+        login: tuple[str, str] | None = None,
+        replication_login: tuple[str, str] | None = None,
+        tls: Tls | None = None,
         options: Sequence[tuple[str, str]] = (),
         ready_timeout_s: float = 30.0,
     ) -> None:
@@ -116,6 +138,11 @@ class Server:
         self._port = port
         self._appendfsync = appendfsync
         self._replica_of = replica_of
+        self._promotable = promotable
+        self._acl = tuple(acl)
+        self.login = login
+        self._replication_login = replication_login
+        self._tls = tls
         self.options = tuple(options)
         self._ready_timeout_s = ready_timeout_s
         self._directory: Path | None = None
@@ -139,8 +166,15 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The `redis://` URL."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """The `redis://` URL, or the `rediss://` one with the files of its TLS; never with a user or password."""
+        plain = f"redis://127.0.0.1:{self.port}/0"
+        return plain if self._tls is None else self._tls.url(plain)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the server is, with the launcher's own `login`."""
+        user, password = self.login or (None, None)
+        return parse_url(self.url, username=user, password=password)
 
     @property
     def directory(self) -> Path:
@@ -154,6 +188,29 @@ class Server:
         with contextlib.suppress(FileNotFoundError):
             return (self.directory / "server.log").read_text(errors="replace")
         return ""
+
+    def ask(self, *command: str, timeout_s: float = 5.0) -> Reply:
+        """Send one command on a connection of its own, signed in by `login`, and return the reply.
+
+        Raises:
+            BusError: the server refused it, or did not answer.
+
+        """
+        try:
+            return self._ask(command, timeout_s)
+        except (OSError, hiredis.ProtocolError) as e:
+            raise BusError(f"{self.url}: {e}") from e
+
+    def follow(self, primary: "int | Server | None") -> None:
+        """Copy another primary from now on, also after a restart; None makes this server a primary itself.
+
+        Raises:
+            BusError: the server refused it, or did not answer.
+
+        """
+        port = None if primary is None else primary.port if isinstance(primary, Server) else primary
+        self.ask("REPLICAOF", *(("NO", "ONE") if port is None else ("127.0.0.1", str(port))))
+        self._replica_of = primary
 
     def start(self) -> None:
         """Start the server and wait until it answers, its data loaded.
@@ -205,17 +262,7 @@ class Server:
     async def restart(self) -> None:
         """Start the server again, with its data and on its port, after killing it if it still runs."""
         await asyncio.to_thread(self.kill)
-        await self._in_thread()
-
-    async def _in_thread(self) -> None:
-        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # The thread cannot be cancelled; what it starts must not outlive us.
-            await asyncio.wait([starting])
-            self.stop()
-            raise
+        await start_in_thread(self.start, self.stop)
 
     def __enter__(self) -> Self:
         self.start()
@@ -225,7 +272,7 @@ class Server:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        await self._in_thread()
+        await start_in_thread(self.start, self.stop)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -241,6 +288,8 @@ class Server:
             self._given_directory.mkdir(parents=True, exist_ok=True)
             self._directory = self._given_directory
         self._said = b""
+        if self._acl and not (self._directory / ACL_FILE).exists():
+            _write_private(self._directory / ACL_FILE, "".join(f"{line}\n" for line in self._acl))
         self._watcher = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", watcher.__file__, self._directory, "remove" if remove else "keep"],
             stdin=subprocess.PIPE,
@@ -248,29 +297,40 @@ class Server:
             start_new_session=True,  # Ctrl-C on a terminal is for us; the server goes after us, not with us.
         )
 
-    def _arguments(self, binary: Path) -> list[str]:
+    def _settings(self) -> str:
+        directory = _quoted(os.fsencode(self.directory))
         settings: list[tuple[str, str]] = [
-            ("port", str(self._port)),
             ("bind", "127.0.0.1"),
-            ("dir", str(self.directory)),
+            ("dir", directory),
             ("daemonize", "no"),
             ("appendfsync", self._appendfsync),
             ("repl-diskless-sync-delay", "0"),
         ]
-        if self._replica_of is None:
+        settings += [("port", str(self._port))] if self._tls is None else _tls_settings(self._tls, self.port)
+        if self._acl:
+            settings += [("aclfile", _quoted(os.fsencode(self.directory / ACL_FILE)))]
+        if self._replica_of is None or self._promotable:
             settings += [("appendonly", "yes"), ("save", "")]
         else:
             # Measured: a replica restarted with an append-only file is wiped, one restarted from its snapshot is not.
-            settings += [("appendonly", "no"), ("save", "3600 1 300 100 60 10000"), ("replica-priority", "0")]
-            settings += [("replicaof", f"127.0.0.1 {self._replica_of}"), ("replica-read-only", "no")]
+            settings += [("appendonly", "no"), ("save", "3600 1"), ("save", "300 100"), ("save", "60 10000")]
+            settings += [("replica-priority", "0"), ("replica-read-only", "no")]
+        if self._replica_of is not None:
+            primary = self._replica_of
+            settings += [("replicaof", f"127.0.0.1 {primary.port if isinstance(primary, Server) else primary}")]
+        if self._replication_login is not None:
+            user, password = (_quoted(text.encode()) for text in self._replication_login)
+            settings += [("masteruser", user), ("masterauth", password)]
         settings += self.options
-        return [str(binary), *(text for name, value in settings for text in (f"--{name}", value))]
+        return "".join(f"{name} {value or _quoted(b'')}\n" for name, value in settings)
 
     def _launch(self, binary: Path, deadline_s: float) -> bool:
         if time.monotonic() > deadline_s:
             raise BusError(f"port {self._port} of 127.0.0.1 stayed taken for {self._ready_timeout_s:g} s")
         log_start = len(self.log())
-        self._command(b"start " + b"\0".join(os.fsencode(text) for text in self._arguments(binary)))
+        # In a file, not among the arguments: those are for everybody to see, and some settings are secret.
+        _write_private(self.directory / SETTINGS_FILE, self._settings())
+        self._command(b"start " + b"\0".join(map(os.fsencode, (binary, self.directory / SETTINGS_FILE))))
         while time.monotonic() < deadline_s:
             word, value = self._heard(PROBE_S)
             if word == "pid":
@@ -282,9 +342,41 @@ class Server:
                 raise BusError(f"the embedded server ended with code {value} at its start: {self._log_end()}")
             elif word == "failed":
                 raise BusError(f"{binary} could not be run: {value}")
-            elif self._pid is not None and _answers(self.port, self._pid):
+            elif self._pid is not None and self._answers(self._pid):
                 return True
         raise BusError(f"the embedded server did not answer within {self._ready_timeout_s:g} s: {self._log_end()}")
+
+    def _answers(self, pid: int) -> bool:
+        """Tell whether our server answers, rather than somebody else who was faster to take the port."""
+        try:
+            info = self._ask(("INFO", "everything"), PROBE_REPLY_S)
+        except (OSError, hiredis.ProtocolError):
+            return False
+        except BusError as e:
+            if e.code in _NOT_LET_IN:
+                raise
+            return False
+        return b"process_id:%d\r\n" % pid in info and b"\r\nloading:0\r\n" in info
+
+    def _ask(self, command: Sequence[str], timeout_s: float) -> Reply:
+        endpoint = self.endpoint
+        context = endpoint.ssl_context()
+        greeting = [resp.command("AUTH", *self.login)] if self.login is not None else []
+        with contextlib.ExitStack() as stack:
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout_s))
+            if context is not None:
+                link = stack.enter_context(context.wrap_socket(link, server_hostname="127.0.0.1"))
+            link.sendall(b"".join([*greeting, resp.command(*command)]))
+            reader = hiredis.Reader()
+            for _ in range(len(greeting) + 1):
+                while (reply := reader.gets()) is False:
+                    data = link.recv(65536)
+                    if not data:
+                        raise ConnectionResetError("the server closed the connection")
+                    reader.feed(data)
+                if isinstance(reply, hiredis.ReplyError):
+                    raise refusal(endpoint, str(reply))
+        return reply
 
     def _log_end(self) -> str:
         return " / ".join(self.log().splitlines()[-5:]) or "its log is empty"
@@ -321,29 +413,16 @@ class Server:
         return word, value
 
 
-@contextlib.asynccontextmanager
-async def primary_and_replica(
-    *, binary: Path | None = None, appendfsync: AppendFsync = "always", link_timeout_s: float = 30.0
-) -> AsyncIterator[tuple[Server, Server]]:
-    """Run a primary and a stream-writeable replica of it, and wait until the replica is linked.
-
-    Yields:
-        The primary and the replica. What is written on the replica alone stays there, and a full resync wipes it.
-
-    Raises:
-        BusError: one of them did not start, or the replica did not link within `link_timeout_s` seconds.
-
-    """
-    async with (
-        Server(binary=binary, appendfsync=appendfsync) as primary,
-        Server(binary=binary, replica_of=primary.port) as replica,
-    ):
-        deadline_s = time.monotonic() + link_timeout_s
-        while "master_link_status:up" not in await asyncio.to_thread(_info, replica.port, "replication", PROBE_REPLY_S):
-            if time.monotonic() > deadline_s:
-                raise BusError(f"the replica did not link within {link_timeout_s:g} s: {replica.log()[-500:]}")
-            await asyncio.sleep(PROBE_S)
-        yield primary, replica
+async def start_in_thread(start: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Start servers without holding the loop up; a start that is cancelled is finished, and undone."""
+    starting = asyncio.ensure_future(asyncio.to_thread(start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # The thread cannot be cancelled; what it starts must not outlive us.
+        await asyncio.wait([starting])
+        stop()
+        raise
 
 
 def free_port() -> int:
@@ -368,17 +447,23 @@ def _port_was_taken(log: str) -> bool:
     return "Address already in use" in log
 
 
-def _answers(port: int, pid: int) -> bool:
-    """Tell whether our server answers, rather than somebody else who was faster to take the port."""
-    info = _info(port, "everything", PROBE_REPLY_S)
-    return f"process_id:{pid}\r\n" in info and "\r\nloading:0\r\n" in info
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
 
 
-def _info(port: int, section: str, timeout_s: float) -> str:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout_s) as link, link.makefile("rb") as replies:
-            link.sendall(f"INFO {section}\r\n".encode())
-            header = replies.readline()
-            return replies.read(int(header[1:])).decode(errors="replace") if header.startswith(b"$") else ""
-    except (OSError, ValueError):
-        return ""
+def _quoted(value: bytes) -> str:
+    """Return a value as the server's configuration file takes any bytes."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in value) + '"'
+
+
+def _tls_settings(tls: Tls, port: int) -> list[tuple[str, str]]:
+    files = (("ca-cert", tls.ca_file), ("cert", tls.certificate_file), ("key", tls.key_file))
+    return [
+        ("port", "0"),
+        ("tls-port", str(port)),
+        ("tls-auth-clients", "yes"),
+        ("tls-replication", "yes"),
+        *((f"tls-{name}-file", _quoted(os.fsencode(path))) for name, path in files if path is not None),
+    ]

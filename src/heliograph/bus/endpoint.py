@@ -6,7 +6,7 @@
 import re
 import ssl
 from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -20,6 +20,38 @@ URL_FORMS: Final = (
     "unix:///path/to/socket[?db=0]",
 )
 TLS_OPTIONS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+_SECURE_SCHEMES: Final = {
+    f"{name}{cluster}": f"{secure}{cluster}"
+    for name, secure in (("redis", "rediss"), ("rediss", "rediss"), ("valkey", "rediss"), ("valkeys", "rediss"))
+    for cluster in ("", "+cluster")
+}
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of one party to TLS, in PEM: whom it trusts, and what it shows of itself."""
+
+    ca_file: str | None = None
+    """The authority that the other side's certificate must come from; None: the machine's own list."""
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+    def url(self, url: str) -> str:
+        """Return a server's URL with TLS and these files, where the URL does not name others.
+
+        Raises:
+            ConfigError: the URL is not one of a server that could be reached by TLS.
+
+        """
+        scheme, separator, rest = url.partition("://")
+        secure = _SECURE_SCHEMES.get(scheme)
+        if secure is None or not separator:
+            raise ConfigError("TLS is for a server's URL of another form", URL_FORMS[:3])
+        rest, question, query = rest.partition("?")
+        given = dict(parse_qsl(query, keep_blank_values=True))
+        files = zip(TLS_OPTIONS, (self.ca_file, self.certificate_file, self.key_file), strict=True)
+        options = {**{name: path for name, path in files if path is not None}, **given}
+        return f"{secure}://{rest}" + (f"?{urlencode(options)}" if options else question)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
