@@ -20,8 +20,9 @@ Verdict = Literal["accepted", "rejected"]
 
 ENVELOPE_BYTES_MAX: Final = 262_144
 """A report of some two thousand legs; a larger cycle is reported in parts."""
+SCALE_MAX: Final = 18
+"""Digits after the point: wei is the finest unit in use."""
 _NAME = re.compile(r"[!-~]{1,128}")
-# Wei, with 18 digits after the point, is the finest unit in use.
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?")
 
 
