@@ -159,7 +159,7 @@ async def test_what_one_market_does_not_have_costs_the_whole_question() -> None:
         await find_instruments(Directories(), find_venue("okx"), None, ["BTC-USDT", "BTC-USDT-SWAP", "BTC/USDT:USDT"])
 
 
-async def test_a_market_that_streams_no_minutes_is_refused_where_minutes_are_served() -> None:
-    with pytest.raises(ConfigError, match="no candles of 1m; accepted: heliograph stream coinbase … --interval 5m"):
+async def test_a_market_that_streams_no_such_candles_is_refused_with_those_that_it_streams() -> None:
+    with pytest.raises(ConfigError, match=r'no candles of 1m; accepted: "interval": "5m"$'):
         await find_instruments(Directories(), find_venue("coinbase"), None, ["BTC-USD"], Interval.M1)
     assert await find_instruments(Directories(), find_venue("coinbase"), None, ["BTC-USD"])

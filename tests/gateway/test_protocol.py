@@ -51,7 +51,10 @@ def test_contract_type_and_limit_may_be_absent_and_contract_type_null() -> None:
         ({"exchange": 5}, "exchange must be a text"),
         ({"contract_type": 5}, "contract_type must be a text"),
         ({"contract_type": ""}, "contract_type must be a text"),
-        ({"interval": "5m"}, "Unknown field: interval"),
+        ({"interval": "5min"}, "interval must be the length of a candle, or absent; accepted: 1s, 10s, 1m"),
+        ({"interval": 5}, "interval must be the length of a candle"),
+        ({"interval": None}, "interval must be the length of a candle"),
+        ({"intervals": ["5m"]}, "Unknown field: intervals"),
     ],
 )
 def test_a_subscription_that_makes_no_sense_is_refused_with_what_is_accepted(
@@ -104,6 +107,7 @@ _requests = st.fixed_dictionaries(
         "contract_type": _json | st.just("spot"),
         "symbols": _json | st.lists(st.text() | st.just("BTCUSDT")),
         "limit": _json | st.integers(),
+        "interval": _json | st.sampled_from(Interval),
         "other": _json,
     },
 )
@@ -125,6 +129,15 @@ def test_the_confirmation_repeats_what_was_asked() -> None:
         "symbols": ["btc/usdt"],
         "limit": 0,
     }
+
+
+def test_candles_of_another_length_than_a_minute_say_so_wherever_they_are_told() -> None:
+    asked = protocol.parse(json.dumps(GOOD | {"interval": "5m"}).encode())
+    assert asked == Subscribe("binance", "spot", ("BTCUSDT", "ETHUSDT"), 0, Interval.M5)
+    missing = Gap(BTCUSDT, Channel.CANDLES, Interval.M5, OPEN_NS, OPEN_NS + 5 * MINUTE_NS, None, None, "no", 0)
+    quote = QuoteEncoder().quote(candle(interval=Interval.M5), 0)
+    for told in (protocol.subscribed(asked), protocol.gap(missing), quote):
+        assert json.loads(told)["interval"] == "5m"
 
 
 def test_an_error_leaves_out_what_does_not_apply() -> None:

@@ -3,12 +3,14 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from heliograph.errors import ConfigError, VenueRejected
 from heliograph.gateway.connection import Limits
 from heliograph.gateway.server import open_server
 from heliograph.model.instrument import VenueId
+from heliograph.model.interval import Interval
 from heliograph.model.market import Candle
 from heliograph.venues import VENUES
 from heliograph.venues.contract import VenueError
@@ -51,6 +53,7 @@ async def test_a_later_client_gets_the_last_value_at_once() -> None:
         ({"exchange": "binance", "contract_type": "spot", "symbols": [*MANY]}, "600 symbols are too many"),
         ({"exchange": "binance", "contract_type": "spot", "symbols": ["NOPE"]}, "Unknown symbol: NOPE; accepted:"),
         ({"request_id": "1", "operation": "get_ticker", "params": {}}, "The cache API"),
+        ({"exchange": "coinbase", "symbols": ["BTC-USD"]}, 'streams no candles of 1m; accepted: "interval": "5m"'),
         ("not json", "must be valid JSON"),
         ("[1]", "must be a JSON object"),
         ("7" * 70_000, "The payload has 70000 bytes; accepted: at most 65536"),
@@ -66,6 +69,18 @@ async def test_m5_a_bad_subscription_is_told_what_is_accepted_and_closed_cleanly
         assert messages[0]["system_message"] == messages[0]["message"]
         assert code == 1008
         assert script.calls == []
+
+
+async def test_candles_of_the_length_that_was_asked_for_are_streamed_and_no_others() -> None:
+    async with running() as (script, hub, server), client(server) as one:
+        told = await one.subscribe("BTCUSDT", interval="5m")
+        assert (told["type"], told["interval"]) == ("subscribed", "5m")
+        await script.until("BTCUSDT")
+        assert [subscription.interval for subscription in script.wanted] == [Interval.M5]
+        longer = msgspec.structs.replace(of("BTCUSDT", close=2), interval=Interval.M5)
+        hub.push([of("BTCUSDT", close=1), longer])
+        quote = await one.receive()
+        assert (quote["close"], quote["interval"]) == (2, "5m")
 
 
 async def test_a_venues_refusal_reaches_the_client_in_the_venues_words() -> None:

@@ -84,12 +84,8 @@ async def find_instruments(
     wanted = markets_of(venue, market, symbols)
     for part, _ in wanted:
         if streaming is not None and streaming not in part.streamed:
-            there = [f"--interval {interval}" for interval in part.streamed]
-            there = there or [f"--channel {channel}" for channel in part.channels]
-            raise ConfigError(
-                f"{part.venue} {part.market} streams no candles of {streaming}",
-                tuple(f"heliograph stream {part.venue} … {option}" for option in there),
-            )
+            there = tuple(f'"interval": "{interval}"' for interval in part.streamed)
+            raise ConfigError(f"{part.venue} {part.market} streams no candles of {streaming}", there)
     parts = [await source.instruments(*part) for part in wanted]
     return [instrument for part in parts for instrument in part]
 

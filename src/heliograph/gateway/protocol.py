@@ -2,7 +2,8 @@
 
 The first message of a connection tells its dialect. The OHLCV connector's is one JSON object with `exchange`,
 `symbols`, and optionally `contract_type` and `limit`; it is answered by `subscribed`, then `quote` after `quote`, and
-`error` where something is wrong.
+`error` where something is wrong. Ours is an optional `interval`, for candles of another length than a minute: then it
+is in `subscribed` and in each `quote` and `gap` as well.
 """
 
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import msgspec
 from heliograph.clock import NS_PER_S, NS_PER_US
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import Instrument, InstrumentId
+from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Gap
 from heliograph.model.numbers import fixed
 from heliograph.venues.directory import ECHO_MAX
@@ -21,12 +23,13 @@ MESSAGE_BYTES_MAX = 64 * 1024
 SYMBOLS_MAX = 500
 SYMBOL_LENGTH_MAX = 64
 LIMIT_MAX = 2**53 - 1  # The largest integer that a JavaScript client can count to.
+_MINUTE = Interval.M1  # A member's look-up in its enumeration costs a tenth of a quote.
 
 _SHAPE = (
-    '{"exchange": text, "contract_type": text, "symbols": [text, ...], "limit": integer >= 0}'
-    " (contract_type and limit optional)"
+    '{"exchange": text, "contract_type": text, "symbols": [text, ...], "limit": integer >= 0, "interval": text}'
+    " (contract_type, limit and interval optional)"
 )
-_FIELDS = frozenset({"exchange", "contract_type", "symbols", "limit"})
+_FIELDS = frozenset({"exchange", "contract_type", "symbols", "limit", "interval"})
 _CACHE_FIELDS = frozenset({"request_id", "operation", "params"})
 
 
@@ -38,6 +41,7 @@ class Subscribe(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...]
     limit: int
     """Quotes after which the stream ends; 0: for ever."""
+    interval: Interval = Interval.M1
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -86,7 +90,10 @@ def _subscribe(fields: dict[str, object]) -> Subscribe:
     limit = fields.get("limit", 0)
     if type(limit) is not int or not 0 <= limit <= LIMIT_MAX:  # `true` is an int to isinstance.
         raise ConfigError("limit must be an integer, 0 (for ever) or more", (_SHAPE,))
-    return Subscribe(exchange, contract_type, _symbols(fields.get("symbols")), limit)
+    interval = fields.get("interval", Interval.M1.value)
+    if not isinstance(interval, str) or interval not in list(Interval):
+        raise ConfigError("interval must be the length of a candle, or absent", tuple(Interval))
+    return Subscribe(exchange, contract_type, _symbols(fields.get("symbols")), limit, Interval(interval))
 
 
 def _symbols(value: object) -> tuple[str, ...]:
@@ -116,8 +123,14 @@ def subscribed(request: Subscribe) -> bytes:
             "contract_type": request.contract_type,
             "symbols": request.symbols,
             "limit": request.limit,
+            **_length(request.interval),
         }
     )
+
+
+def _length(interval: Interval | None) -> dict[str, str]:
+    """Return the field that tells a length, which for a minute the connector's document does not have."""
+    return {} if interval is None or interval is _MINUTE else {"interval": interval.value}
 
 
 def error(refusal: Refusal) -> bytes:
@@ -161,9 +174,10 @@ class QuoteEncoder:
             self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S.")
         name = self._names.get(c.instrument.id) or self._name(c.instrument)
         opened = self._open_times.get(c.open_ns) or self._open_time(c.open_ns)
+        length = "" if c.interval is _MINUTE else f'"interval":"{c.interval.value}",'
         return (
             f'{{"type":"quote","current_time":"{self._second_text}{rest_ns // NS_PER_US:06d}+00:00",'
-            f'"timestamp":"{opened}",{name}"open":{fixed(c.open)},"high":{fixed(c.high)},"low":{fixed(c.low)},'
+            f'"timestamp":"{opened}",{name}{length}"open":{fixed(c.open)},"high":{fixed(c.high)},"low":{fixed(c.low)},'
             f'"close":{fixed(c.close)},"volume":{_number(c.base_volume)},'
             f'"trade_num":{"null" if c.trade_count is None else c.trade_count},'
             f'"is_closed_candle":{"true" if c.closed else "false"}}}'
@@ -202,6 +216,7 @@ def gap(missing: Gap) -> bytes:
             "exchange": missing.instrument.venue,
             "symbol": missing.instrument.venue_symbol,
             "contract_type": missing.instrument.market,
+            **_length(missing.interval),
             "from_time": None if missing.from_ns is None else iso_time(missing.from_ns),
             "to_time": None if missing.to_ns is None else iso_time(missing.to_ns),
             "message": missing.reason,

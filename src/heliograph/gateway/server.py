@@ -15,7 +15,6 @@ from heliograph.gateway.connection import Connection, Limits, venue_words
 from heliograph.gateway.hub import Hub, find_instruments
 from heliograph.gateway.protocol import Refusal, Subscribe
 from heliograph.model.instrument import VenueId
-from heliograph.model.interval import Interval
 from heliograph.model.market import Channel
 from heliograph.venues import find_venue
 from heliograph.venues.contract import Subscription, Venue
@@ -98,7 +97,7 @@ class Server:
         try:
             venue = find_venue(request.exchange, self._venues)
             instruments = await find_instruments(
-                self.hub.source, venue, request.contract_type, request.symbols, Interval.M1
+                self.hub.source, venue, request.contract_type, request.symbols, request.interval
             )
         except ConfigError as e:
             connection.refuse(Refusal(str(e)))
@@ -112,7 +111,7 @@ class Server:
             connection.refuse(Refusal("Internal streaming error"), WSCloseCode.TRY_AGAIN_LATER)
             log.exception("subscription failed", exchange=request.exchange)
         else:
-            connection.confirmed(tuple(Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments))
+            connection.confirmed(tuple(Subscription(Channel.CANDLES, i, request.interval) for i in instruments))
 
     def start(self) -> None:
         """Let every connection look at the time, until `stop`."""
