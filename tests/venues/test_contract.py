@@ -1,5 +1,6 @@
 import msgspec
 
+from heliograph.model.instrument import SPOT
 from heliograph.model.interval import Interval
 from heliograph.venues import binance
 from heliograph.venues.contract import Credentials
@@ -17,3 +18,14 @@ def test_what_only_the_past_has_is_not_streamed() -> None:
     assert market.streamed == market.intervals
     fewer = msgspec.structs.replace(market, past_only=(Interval.M1,))
     assert set(market.intervals) - set(fewer.streamed) == {Interval.M1}
+
+
+def test_candles_are_of_a_minute_where_nobody_says_or_else_the_shortest_that_are_streamed() -> None:
+    market = binance.VENUE.markets[SPOT]
+    assert market.streamed[:2] == (Interval.S1, Interval.M1)
+    without = tuple(interval for interval in market.intervals if interval not in (Interval.M15, Interval.H1))
+    found = [
+        msgspec.structs.replace(market, past_only=past).default_interval
+        for past in ((), (Interval.S1,), without, market.intervals)
+    ]
+    assert found == [Interval.M1, Interval.M1, Interval.M15, None]

@@ -124,7 +124,7 @@ async def _run(
                     if wanted and market.market not in wanted:
                         continue
                     symbols = await _listed(client, market, results, run.symbols_max)
-                    interval = Interval.M1 if Interval.M1 in market.streamed else next(iter(market.streamed), None)
+                    interval = market.default_interval
                     if not symbols or interval is None:
                         continue
                     instruments = await source.instruments(market, symbols)

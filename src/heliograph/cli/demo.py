@@ -53,7 +53,7 @@ async def _demo(headless: bool, duration_s: float | None, speed: float, seed: in
         print(json.dumps(summary))
     else:
         _tell(summary)
-    return int(bool(summary["lost"] or summary["doubled"] or summary["wrong"]))
+    return int(_spoilt(summary))
 
 
 @contextlib.contextmanager
@@ -81,7 +81,8 @@ async def _lines(stage: Stage) -> None:
         told = len(stage.happened)
         if quote["is_closed_candle"]:
             where = f"{quote['exchange']}:{quote['market']}"
-            print(f"{quote['timestamp']} {where:19} {quote['symbol']:24} close {quote['close']}", flush=True)
+            length = quote.get("interval", "1m")
+            print(f"{quote['timestamp']} {length} {where:19} {quote['symbol']:24} close {quote['close']}", flush=True)
 
 
 async def _table(stage: Stage) -> None:
@@ -95,15 +96,16 @@ async def _table(stage: Stage) -> None:
 
 def _drawn(stage: Stage, latest: Mapping[tuple[str, str], Mapping[str, dict[str, Any]]]) -> Group:
     """Draw a row a market: its instruments' prices, and what was found missing there and made good."""
-    table = Table("venue", "market", "open time", "prices", "closed", "holes", "filled", "doubled", box=None)
+    table = Table("venue", "market", "candle", "open time", "prices", "closed", "holes", "filled", "doubled", box=None)
     for play in stage.plays:
-        for feed, (market, symbols) in zip(play.feeds, play.symbols.items(), strict=False):
+        feeds = {feed.market.market: feed for feed in play.feeds}
+        for (market, interval), symbols in play.symbols.items():
             quotes = latest.get((play.venue.name, market), {})
             prices = "   ".join(f"{name} {quotes[name]['close']}" for name in symbols if name in quotes)
             begun = max((quote["timestamp"][11:16] for quote in quotes.values()), default="")
-            metrics = feed.metrics
+            metrics = feeds[market].metrics
             figures = (metrics.quotes_closed, metrics.gaps_found, metrics.gaps_filled, metrics.duplicates)
-            table.add_row(play.venue.name, market, begun, prices, *map(str, figures))
+            table.add_row(play.venue.name, market, interval, begun, prices, *map(str, figures))
     speed = stage.plays[0].sim.speed
     title = (
         f"{len(stage.plays)} simulated venues at {speed:g}x -> {len(stage.feeds)} feeds -> Valkey -> gateway -> here"
@@ -120,12 +122,18 @@ def _tell(summary: Mapping[str, Any]) -> None:
         f"{summary['gaps_found']} holes found, {summary['gaps_filled']} filled, "
         f"{summary['duplicates_dropped']} duplicates dropped"
     )
+    candles, trades = summary["candles"], summary["expected"] - summary["candles"]
     verdict = (
-        f"of {summary['expected']} closed candles and trades: {summary['lost']} lost, {summary['doubled']} doubled"
+        f"of {candles} closed candles and {trades} trades: {summary['lost']} lost, {summary['doubled']} doubled, "
+        f"{summary['wrong']} wrong"
     )
     if summary["unnumbered_missed"]:
         verdict += (
             f"\nwhere a venue does not number its trades, {summary['unnumbered_missed']} were missed while cut off: "
             "nothing there tells that they are, and no request brings them back"
         )
-    console.print(verdict, style="bold green" if not summary["lost"] and not summary["doubled"] else "bold red")
+    console.print(verdict, style="bold red" if _spoilt(summary) else "bold green")
+
+
+def _spoilt(summary: Mapping[str, Any]) -> bool:
+    return bool(summary["lost"] or summary["doubled"] or summary["wrong"])

@@ -13,7 +13,7 @@ from heliograph.cli.troupe import Player
 from heliograph.clock import NS_PER_MS
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.publish import StreamSink
-from heliograph.model.instrument import Instrument
+from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.interval import Interval
 from heliograph.model.market import Channel, Trade
 from heliograph.model.wire import decode_candle, decode_trade
@@ -34,11 +34,14 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """One instrument, since when its record is whole, and whether its trades are numbered without holes."""
+    """One instrument, the length of its candles, since when the record of either is whole, and of what sort it is."""
 
     instrument: Instrument
-    since_ns: int
+    interval: Interval
+    candles_since_ns: int
+    trades_since_ns: int
     numbered: bool
+    """Whether its trades are numbered without holes."""
 
 
 class Play:
@@ -63,21 +66,29 @@ class Play:
         return [part.instrument for part in self._parts]
 
     @property
-    def symbols(self) -> dict[str, list[str]]:
-        """The venue's symbols of what is supplied, by market."""
-        by_market: dict[str, list[str]] = {}
-        for instrument in self.instruments:
-            by_market.setdefault(instrument.market, []).append(instrument.venue_symbol)
+    def symbols(self) -> dict[tuple[MarketId, Interval], list[str]]:
+        """The venue's symbols of what is supplied, by market and the length of its candles."""
+        by_market: dict[tuple[MarketId, Interval], list[str]] = {}
+        for part in self._parts:
+            by_market.setdefault((part.instrument.market, part.interval), []).append(part.instrument.venue_symbol)
         return by_market
 
-    async def add(self, feed: MarketFeed, market: Market, instruments: Sequence[Instrument]) -> None:
+    async def add(
+        self, feed: MarketFeed, market: Market, instruments: Sequence[Instrument], interval: Interval
+    ) -> None:
         """Run a feed with every channel of some instruments, and wait until it tells of the first candle.
+
+        Args:
+            feed: the feed.
+            market: its market.
+            instruments: what it is to supply.
+            interval: the length of their candles.
 
         Raises:
             TimeoutError: it told of none.
 
         """
-        wanted = [Subscription(Channel.CANDLES, i, Interval.M1) for i in instruments]
+        wanted = [Subscription(Channel.CANDLES, i, interval) for i in instruments]
         others = [channel for channel in market.channels if channel is not Channel.CANDLES]
         feed.add(wanted + [Subscription(channel, i) for i in instruments for channel in others])
         self.feeds.append(feed)
@@ -85,9 +96,11 @@ class Play:
         async with asyncio.timeout(BEGIN_S):
             while not feed.metrics.quotes_open:  # noqa: ASYNC110 (a counter has nobody to tell)
                 await asyncio.sleep(0.01)
-        # The candle that is open now is the first of the record; what has to be there whole is the next one.
-        whole_ns = Interval.M1.next_open(Interval.M1.open_of(self.sim.clock.now_ns()))
-        self._parts += [_Part(i, whole_ns, market.trade_request is not None) for i in instruments]
+        # The candle that is open now is the first that the record has to close; of trades, what is whole from the next
+        # minute on, by when each instrument has been subscribed to.
+        now_ns = self.sim.clock.now_ns()
+        since_ns = interval.open_of(now_ns), Interval.M1.next_open(Interval.M1.open_of(now_ns))
+        self._parts += [_Part(i, interval, *since_ns, market.trade_request is not None) for i in instruments]
 
     async def stop(self) -> None:
         """Stop the feeds."""
@@ -100,9 +113,9 @@ class Play:
         """Say whether what happened until then is on the streams."""
         for part in self._parts:
             instrument, (market, symbol) = part.instrument, (part.instrument.market, part.instrument.venue_symbol)
-            bars = self.sim.ledger.candles(market, symbol, Interval.M1, part.since_ns, until_ns)
+            bars = self.sim.ledger.candles(market, symbol, part.interval, part.candles_since_ns, until_ns)
             closed = [bar for bar in bars if bar.end_ns <= until_ns]
-            newest_ns = await record.sink.last_closed(instrument, Interval.M1)
+            newest_ns = await record.sink.last_closed(instrument, part.interval)
             if closed and (newest_ns is None or newest_ns < closed[-1].open_ns):
                 return False
             newest = [
@@ -110,7 +123,7 @@ class Play:
                 for entry in await record.reader.last_entries(keys.of_kind(instrument, Trade), 1)
             ]
             told_ns = max((trade.event_ns or 0 for trade in newest), default=0)
-            last = self.sim.ledger.fills(market, symbol, part.since_ns, until_ns)
+            last = self.sim.ledger.fills(market, symbol, part.trades_since_ns, until_ns)
             if last and told_ns < last[-1].time_ns // NS_PER_MS * NS_PER_MS:
                 return False
         return True
@@ -119,20 +132,23 @@ class Play:
         """Hold the streams against what happened until then.
 
         Returns:
-            How many holes were found, how many filled and how many duplicates dropped; of closed candles and trades
-            how many there should be, how many are lost, doubled or wrong; and how many trades were missed where the
-            venue does not number them, so that nobody could know, nor ask for them.
+            How many holes were found, how many filled and how many duplicates dropped; how many closed candles there
+            should be; of closed candles and trades how many there should be, how many are lost, doubled or wrong; and
+            how many trades were missed where the venue does not number them, so that nobody could know, nor ask for
+            them.
 
         """
-        verdict, missed = Verdict(), 0
+        verdict, candles, missed = Verdict(), 0, 0
         for part in self._parts:
-            verdict += await self._candles(record, part, until_ns)
+            found = await self._candles(record, part, until_ns)
+            candles += found.expected
+            verdict += found
             trades = await self._trades(record, part)
             if part.numbered:
                 verdict += audit_trades(self._truth(part, trades, until_ns), trades)
             else:
                 market, symbol = part.instrument.market, part.instrument.venue_symbol
-                found = audit_unnumbered(self.sim.ledger.fills(market, symbol, part.since_ns, until_ns), trades)
+                found = audit_unnumbered(self.sim.ledger.fills(market, symbol, part.trades_since_ns, until_ns), trades)
                 missed += found.lost
                 verdict += msgspec.structs.replace(found, lost=0, expected=found.expected - found.lost)
         metrics = [feed.metrics for feed in self.feeds]
@@ -140,6 +156,7 @@ class Play:
             "gaps_found": sum(m.gaps_found for m in metrics),
             "gaps_filled": sum(m.gaps_filled for m in metrics),
             "duplicates_dropped": sum(m.duplicates for m in metrics),
+            "candles": candles,
             "expected": verdict.expected,
             "lost": verdict.lost,
             "doubled": verdict.doubled,
@@ -149,12 +166,12 @@ class Play:
 
     async def _candles(self, record: Record, part: _Part, until_ns: int) -> Verdict:
         instrument = part.instrument
-        entries = await record.reader.entries(keys.candles(instrument, Interval.M1))
+        entries = await record.reader.entries(keys.candles(instrument, part.interval))
         candles = [decode_candle(entry.data, instrument, 0) for entry in entries]
         market, symbol = instrument.market, instrument.venue_symbol
         # The record is whole from the first candle on that the venue told of; some say nothing before the first trade.
-        since_ns = max([part.since_ns, *(candle.open_ns for candle in candles[:1])])
-        bars = self.sim.ledger.candles(market, symbol, Interval.M1, since_ns, until_ns)
+        since_ns = max([part.candles_since_ns, *(candle.open_ns for candle in candles[:1])])
+        bars = self.sim.ledger.candles(market, symbol, part.interval, since_ns, until_ns)
         return audit_candles([bar for bar in bars if bar.end_ns <= until_ns], candles)
 
     async def _trades(self, record: Record, part: _Part) -> list[Trade]:
@@ -167,8 +184,8 @@ class Play:
         ledger = self.sim.ledger
         truth = numbered_as(
             told,
-            ledger.trades(*where, part.since_ns, until_ns),
-            ledger.fills(*where, part.since_ns, until_ns),
+            ledger.trades(*where, part.trades_since_ns, until_ns),
+            ledger.fills(*where, part.trades_since_ns, until_ns),
         )
         begin = next((trade.sequence for trade in told if trade.sequence is not None), 0)
         return [trade for trade in truth if trade.id >= begin]

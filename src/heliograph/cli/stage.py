@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -15,10 +16,11 @@ from heliograph.bus.publisher import Publisher
 from heliograph.bus.reader import Reader
 from heliograph.cli.play import Play, Record
 from heliograph.cli.troupe import open_troupe
-from heliograph.clock import SystemClock
+from heliograph.clock import NS_PER_S, SystemClock
 from heliograph.config import ConnectorSettings
 from heliograph.connect import rest
 from heliograph.connect.listing import list_instruments
+from heliograph.errors import ConfigError
 from heliograph.gateway.bustail import BusTail
 from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.publish import StreamSink
@@ -36,6 +38,8 @@ SETTLE_S: Final = 15.0
 """How long the end waits for what happened last to arrive."""
 FIRST_FAULT_S: Final = 4.0
 FAULT_EVERY_S: Final = 3.0
+FIRST_END_S: Final = 15.0
+"""How long after the venues are started their longest candles end: all feeds have begun by then."""
 
 
 class Stage:
@@ -85,9 +89,9 @@ class Stage:
             for play in self.plays:
                 yield play, Fault(FaultKind.DUPLICATE, count=50), "frames come twice"
 
-    async def listen(self, venue: str, market: str, symbols: Sequence[str]) -> None:
+    async def listen(self, venue: str, market: str, symbols: Sequence[str], interval: Interval) -> None:
         """Be a client of the gateway."""
-        wish = {"exchange": venue, "contract_type": market, "symbols": list(symbols), "limit": 0}
+        wish = {"exchange": venue, "contract_type": market, "symbols": list(symbols), "interval": interval}
         async with aiohttp.ClientSession() as session, session.ws_connect(self._gateway_url) as socket:
             await socket.send_json(wish)
             async for message in socket:
@@ -143,13 +147,13 @@ async def open_stage(speed: float, seed: int, venues: Sequence[str] = ()) -> Asy
         ConfigError: there is no such venue, or it cannot be played.
 
     """
-    # The record is held against the ledger minute by minute.
-    playable = {name: v for name, v in VENUES.items() if name in played() and _streams_minutes(v)}
+    playable = {name: venue for name, venue in VENUES.items() if name in played()}
     chosen = list(dict.fromkeys(find_venue(name, playable).name for name in venues)) or list(playable)
     clock, collector = SystemClock(), FeedCollector()
     settings = config.load(ConnectorSettings, wss_host="127.0.0.1", wss_port=0, wss_health_check_port=0)
     async with AsyncExitStack() as stack:
-        players = await stack.enter_async_context(open_troupe(chosen, seed, speed, COINS))
+        epoch_ns = epoch_before(_longest([playable[name] for name in chosen]), speed, time.time_ns())
+        players = await stack.enter_async_context(open_troupe(chosen, seed, speed, COINS, epoch_ns))
         found: dict[VenueId, Venue] = {}
         for player in players:
             found |= app.at_addresses(player.venue, player.endpoints)
@@ -171,15 +175,16 @@ async def open_stage(speed: float, seed: int, venues: Sequence[str] = ()) -> Asy
             metrics = FeedMetrics(market.venue, market.market)
             collector.add(metrics)
             feed = MarketFeed(market, feed_settings, sink, metrics, clock, client, resume=sink)
-            await play.add(feed, market, await _listed(client, market))
+            assert market.default_interval is not None  # `_longest` has looked at every market.
+            await play.add(feed, market, await _listed(client, market), market.default_interval)
 
         async with asyncio.TaskGroup() as tasks:
             for play in stage.plays:
                 for market in play.venue.markets.values():
                     tasks.create_task(begin(play, market))
         for play in stage.plays:
-            for name, symbols in play.symbols.items():
-                await stack.enter_async_context(app.beside(stage.listen(play.venue.name, name, symbols)))
+            for (name, interval), symbols in play.symbols.items():
+                await stack.enter_async_context(app.beside(stage.listen(play.venue.name, name, symbols, interval)))
         yield stage
 
 
@@ -188,5 +193,29 @@ async def _listed(client: rest.Client, market: Market) -> list[Instrument]:
     return ([i for i in listed if i.expiry_ns is None] or listed)[:COINS]
 
 
-def _streams_minutes(venue: Venue) -> bool:
-    return all(Interval.M1 in market.streamed for market in venue.markets.values())
+def epoch_before(length_ns: int, speed: float, now_ns: int) -> int:
+    """Return the epoch of a world in which candles of this length end `FIRST_END_S` from now.
+
+    The longest are begun and over within a short demo, which at that speed may take less time than one of them lasts.
+    Below twice real time the epoch would lie far back, and no candle would end in a short demo anyway: it is now.
+    """
+    if speed < 2:
+        return now_ns
+    late_ns = (now_ns + int(FIRST_END_S * speed * NS_PER_S)) % length_ns
+    # The world gains on real time from its epoch on: the farther back that is, the later it is there.
+    return now_ns - int((length_ns - late_ns) / (speed - 1))
+
+
+def _longest(venues: Sequence[Venue]) -> int:
+    """Return the longest length of candles that the demo shows.
+
+    Raises:
+        ConfigError: a market streams none.
+
+    """
+    lengths = []
+    for market in (market for venue in venues for market in venue.markets.values()):
+        if market.default_interval is None or market.default_interval.length_ns is None:
+            raise ConfigError(f"{market.venue} {market.market} streams no candles that could be shown")
+        lengths.append(market.default_interval.length_ns)
+    return max(lengths)

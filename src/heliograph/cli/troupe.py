@@ -50,7 +50,9 @@ class Player:
 
 
 @asynccontextmanager
-async def open_troupe(venues: Sequence[str], seed: int, speed: float, symbols: int) -> AsyncIterator[list[Player]]:
+async def open_troupe(
+    venues: Sequence[str], seed: int, speed: float, symbols: int, epoch_ns: int | None = None
+) -> AsyncIterator[list[Player]]:
     """Play venues in one other process while the context lasts; they share one world.
 
     Args:
@@ -58,12 +60,15 @@ async def open_troupe(venues: Sequence[str], seed: int, speed: float, symbols: i
         seed: of the world.
         speed: simulated seconds per real second.
         symbols: how many coins each market lists.
+        epoch_ns: the instant at which simulated time was real time; None for now.
 
     Raises:
         VenueUnreachable: the process did not begin.
 
     """
-    options = ("--seed", str(seed), "--speed", str(speed), "--symbols", str(symbols))
+    options = ["--seed", str(seed), "--speed", str(speed), "--symbols", str(symbols)]
+    if epoch_ns is not None:
+        options += ["--epoch-ns", str(epoch_ns)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -44,7 +44,7 @@ def check_hearing(stage: Stage, market: Market) -> None:
 
     """
     instruments = stage.listed(market)
-    shortest: list[Interval] = [Interval.M1] if Interval.M1 in market.streamed else [*market.streamed[:1]]
+    shortest = [interval for interval in (market.default_interval,) if interval is not None]
     wanted = everything(market, instruments, shortest if Channel.CANDLES in market.channels else [])
     if Channel.CANDLES in market.channels:
         longer = [i for i in market.streamed if i not in shortest]

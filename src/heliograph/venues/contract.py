@@ -320,6 +320,11 @@ class Market(msgspec.Struct, frozen=True):
         """Those of `intervals` that a subscription may name."""
         return tuple(interval for interval in self.intervals if interval not in self.past_only)
 
+    @property
+    def default_interval(self) -> Interval | None:
+        """A minute, or the shortest that it streams where it streams none of a minute; None: it streams no candles."""
+        return Interval.M1 if Interval.M1 in self.streamed else next(iter(self.streamed), None)
+
 
 class Venue(msgspec.Struct, frozen=True):
     """A venue's declaration of itself."""
