@@ -14,16 +14,20 @@ through which a settlement's sellers pay its buyers. All accounts of an asset su
 
 So the credit inventory is granted + returning, what is pledged is held + granted + returning + settling, and
 credit <= pledged <= vault cannot be broken while no account is below zero.
+
+Every amount is a multiple of 1E-18 and below 1E+20, sums over a user's accounts and contra accounts included: so each
+fits in 38 digits, and what is written as text can be read again.
 """
 
 from collections.abc import Iterable, Mapping
-from decimal import Context, Decimal, Inexact, Overflow
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final, Literal
 
 import msgspec
 
 from heliograph.errors import SettlementError
 from heliograph.model.numbers import DIGITS_MAX
+from heliograph.model.settlement import SCALE_MAX
 
 Account = Literal["available", "held", "granted", "returning", "settling", "leaving", "outside", "clearing"]
 ACCOUNTS: Final[tuple[Account, ...]] = ("available", "held", "granted", "returning", "settling", "leaving")
@@ -31,9 +35,12 @@ ACCOUNTS: Final[tuple[Account, ...]] = ("available", "held", "granted", "returni
 CONTRAS: Final[tuple[Account, ...]] = ("outside", "clearing")
 """Accounts that no user owns, and that may be negative."""
 
-EXACT: Final = Context(prec=DIGITS_MAX, traps=[Inexact, Overflow])
-"""Arithmetic that raises rather than rounds."""
+EXACT: Final = Context(prec=2 * DIGITS_MAX, traps=[Inexact, Overflow])
+"""Arithmetic that raises rather than rounds, wide enough to sum whatever `bounded` lets in."""
 ZERO: Final = Decimal(0)
+UNIT: Final = Decimal((0, (1,), -SCALE_MAX))
+"""The finest step of an amount."""
+_SCALED: Final = Context(prec=DIGITS_MAX, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -49,17 +56,17 @@ class Position(msgspec.Struct, frozen=True):
     @property
     def credit(self) -> Decimal:
         """The credit inventory: what the exchange may let the user trade on."""
-        return self.granted + self.returning
+        return EXACT.add(self.granted, self.returning)
 
     @property
     def pledged(self) -> Decimal:
         """What is promised to the exchange, answered or not."""
-        return self.held + self.granted + self.returning + self.settling
+        return total((self.held, self.granted, self.returning, self.settling))
 
     @property
     def vault(self) -> Decimal:
         """All that lies in custody."""
-        return self.available + self.pledged + self.leaving
+        return total((self.available, self.held, self.granted, self.returning, self.settling, self.leaving))
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -81,6 +88,26 @@ class Transfer(msgspec.Struct, frozen=True):
     debit_user: str
     credit: Account
     credit_user: str
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """Return the exact sum."""
+    result = ZERO
+    for amount in amounts:
+        result = EXACT.add(result, amount)
+    return result
+
+
+def bounded(value: Decimal) -> Decimal:
+    """Return the value if books can hold it: a multiple of 1E-18 whose magnitude is below 1E+20.
+
+    Raises:
+        SettlementError: `too_large`: it is not.
+
+    """
+    if not _fits(value):
+        raise SettlementError("too_large", f"{value:f} is beyond 20 digits and {SCALE_MAX} after the point")
+    return value
 
 
 def within(user: str, asset: str, amount: Decimal, debit: Account, credit: Account) -> Transfer:
@@ -116,20 +143,28 @@ def credited(position: Position, account: Account, amount: Decimal) -> Position:
     """Return a user's accounts after an amount reached one of them.
 
     Raises:
-        SettlementError: `bad_amount`; `too_large`: the sum has more than 38 digits.
+        SettlementError: `bad_amount`; `too_large`: all accounts together would be beyond what `bounded` allows.
 
     """
     _checked(amount)
-    has: Decimal = getattr(position, account)
-    try:
-        return msgspec.structs.replace(position, **{account: EXACT.add(has, amount)})
-    except ArithmeticError:
-        raise SettlementError("too_large", f"{has:f} + {amount:f} has more than {DIGITS_MAX} digits") from None
+    after = msgspec.structs.replace(position, **{account: EXACT.add(getattr(position, account), amount)})
+    bounded(after.vault)
+    return after
 
 
 def _checked(amount: Decimal) -> None:
     if not amount.is_finite() or amount <= 0:
         raise SettlementError("bad_amount", f"an amount that moves is positive, not {amount}")
+    if not _fits(amount):
+        raise SettlementError("bad_amount", f"{amount} is beyond 20 digits and {SCALE_MAX} after the point")
+
+
+def _fits(value: Decimal) -> bool:
+    try:
+        _SCALED.quantize(value, UNIT)
+    except ArithmeticError:
+        return False
+    return True
 
 
 class Books:
@@ -145,25 +180,26 @@ class Books:
         """Apply movements, all or none.
 
         Raises:
-            SettlementError: one of them would leave an account below zero, or is no movement.
+            SettlementError: `bad_transfer`, or as `debited` and `credited` say.
 
         """
         positions: dict[tuple[str, str], Position] = {}
         contras: dict[tuple[Account, str], Decimal] = {}
         for transfer in transfers:
             _checked(transfer.amount)
-            for account, user, sign in (
-                (transfer.debit, transfer.debit_user, -1),
-                (transfer.credit, transfer.credit_user, 1),
+            for account, user, contra, step in (
+                (transfer.debit, transfer.debit_user, EXACT.subtract, debited),
+                (transfer.credit, transfer.credit_user, EXACT.add, credited),
             ):
+                if (account in CONTRAS) != (not user):
+                    raise SettlementError("bad_transfer", f"{account} of {user or 'nobody'} is no account")
                 if account in CONTRAS:
                     place = (account, transfer.asset)
                     has = contras.get(place, self.contras.get(place, ZERO))
-                    contras[place] = EXACT.add(has, transfer.amount * sign)
+                    contras[place] = bounded(contra(has, transfer.amount))
                 else:
                     owner = (user, transfer.asset)
                     before = positions.get(owner) or self.positions.get(owner) or Position()
-                    step = credited if sign > 0 else debited
                     positions[owner] = step(before, account, transfer.amount)
         self.positions.update(positions)
         self.contras.update(contras)
@@ -172,7 +208,7 @@ class Books:
         """Return, per asset, the sum over all accounts, which is zero unless the books are broken."""
         totals: dict[str, Decimal] = {}
         for (_, asset), position in self.positions.items():
-            totals[asset] = totals.get(asset, ZERO) + position.vault
+            totals[asset] = EXACT.add(totals.get(asset, ZERO), position.vault)
         for (_, asset), amount in self.contras.items():
-            totals[asset] = totals.get(asset, ZERO) + amount
+            totals[asset] = EXACT.add(totals.get(asset, ZERO), amount)
         return totals
