@@ -59,7 +59,7 @@ class Stream:
         return resp.CRLF + resp.command("XTRIM", self.key, "MAXLEN", "~", self.maxlen)[: -len(resp.CRLF)]
 
 
-class Half(msgspec.Struct):
+class Half(msgspec.Struct, gc=False):
     """One XADD of an entry: on its own stream, or on the merged feed."""
 
     entry: int

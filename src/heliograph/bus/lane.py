@@ -13,7 +13,7 @@ _MULTI: Final = resp.command("MULTI")
 _EXEC: Final = resp.command("EXEC")
 
 
-class Piece(Half):
+class Piece(Half, gc=False):
     """One XADD on its way to a node."""
 
     sends: int = 0

@@ -364,7 +364,7 @@ class Publisher:
             self._acknowledge(batch, batch.entries, batch.size)
         else:
             self._partly(batch, reply)
-        self._retained.keep(batch, self._heard_s)
+        self._retained.keep(batch, self._heard_s, whole=error is not None)
         self._forget()
         self._pump()
         self._tell_if_settled()
