@@ -128,8 +128,9 @@ def test_small_nets_do_not_roll_if_the_house_cannot_advance_them() -> None:
     changes += [*trade("2", "bob", "cid", "0.02", "1000"), *trade("3", "ann", "cid", "5", "1000")]
     netting = net(changes, "c1.1", 9, "house", {"BTC": D("0.009")}, {"BTC": D("6")})
     assert len(netting.rolled) == 3, "the sum of all is zero: nothing is to be advanced"
-    netting = net(changes, "c1.1", 9, "house", {}, {"BTC": D("0.02")})
-    assert netting.rolled == (("bob", "BTC"),), "what was bought is advanced by what the house then gets"
+    assert net(changes, "c1.1", 9, "house", {}, {"BTC": D("0.02")}).rolled == ()
+    netting = net(changes, "c1.1", 9, "house", {"BTC": D("0.01")}, {"BTC": D("0.02")})
+    assert netting.rolled == (("bob", "BTC"),), "what the house buys for bob it owes him out of its credit"
     sold = [Change("9", "dan", "BTC", D("-0.01"), 1), Change("10", "ann", "BTC", D("0.01"), 1)]
     netting = net(sold, "c1.1", 9, "house", {"BTC": D("0.009")}, {"BTC": D("0.02")})
     assert len(netting.rolled) == 2
@@ -146,7 +147,7 @@ def test_a_net_that_reaches_the_threshold_does_not_roll() -> None:
 
 def test_who_is_held_back_rolls_on_with_everything() -> None:
     changes = [*trade("1", "ann", "bob", "5", "10"), *trade("2", "cid", "dan", "1", "10")]
-    netting = net(changes, "c1.2", 9, "house", {"BTC": D(5)}, held_back=("bob",))
+    netting = net(changes, "c1.2", 9, "house", {"BTC": D(5), "USD": D(50)}, held_back=("bob",))
     assert netting.rolled == (("bob", "BTC"), ("bob", "USD"))
     assert legs(netting)["house", "BTC"] == -5
     assert legs(netting)["house", "USD"] == 50
@@ -159,15 +160,20 @@ def test_the_house_is_asked_for_no_more_than_it_has() -> None:
     assert code(lambda: net(changes, "c1.2", 9, "ann", held_back=("ann",))) == "bad_house"
 
 
-def test_no_two_advances_share_a_reference() -> None:
-    changes = [
-        *(Change(f"1{u}", u, "b:c", D(1), 1) for u in ("a", "a:b")),
-        *(Change(f"2{u}", u, "c", D(1), 1) for u in ("a", "a:b")),
-        Change("3", "eve", "b:c", D(-2), 1),
-        Change("4", "eve", "c", D(-2), 1),
-    ]
-    netting = net(changes, "c1.1", 9, "house", held_back=("a", "a:b"))
-    assert len({change.ref for change in netting.advances}) == 8
+def test_a_house_without_credit_holds_back_the_counterpart_too() -> None:
+    changes = [*trade("1", "ann", "bob", "5", "10"), *trade("2", "cid", "dan", "1", "10")]
+    nets = [Flow(each.user, each.asset, each.amount) for each in net(changes, "c1.1", 9, "house").nets]
+    netting = net(changes, "c1.2", 9, "house", held_back=excluded(nets, ["bob"]))
+    assert {each.user for each in netting.nets} == {"cid", "dan"}
+    assert netting.advances == ()
+
+
+def test_what_is_bought_is_owed_out_of_credit() -> None:
+    """The purchase lies in custody after this cycle; the user's claim is on the exchange in the next."""
+    changes = trade("1", "bob", "ann", "5", "10")
+    limits = {"BTC": D("4.9"), "USD": D(50)}
+    assert code(lambda: net(changes, "c1.2", 9, "house", limits, held_back=("bob",))) == "house_short"
+    assert net(changes, "c1.2", 9, "house", {"BTC": D(5), "USD": D(50)}, held_back=("bob",)).rolled
 
 
 def test_a_report_says_every_net_in_plain_digits() -> None:
@@ -215,6 +221,19 @@ def test_of_two_counterparts_the_first_by_name_is_excluded() -> None:
     found = excluded([Flow("cid", "BTC", D(5)), Flow("ann", "BTC", D(5)), Flow("bob", "BTC", D(-5)),
                       Flow("dan", "BTC", D(-5))], ["bob"])  # fmt: skip
     assert found == {"ann", "bob"}
+
+
+def test_each_refused_user_takes_its_own_counterpart_along() -> None:
+    pairs = [("ann", "bob", 5), ("cid", "dan", 3), ("eve", "fay", 3), ("gus", "hal", 1)]
+    legs = [Flow(user, "BTC", D(amount * sign)) for a, b, amount in pairs for user, sign in ((a, 1), (b, -1))]
+    assert excluded(legs, ["ann", "fay", "hal"]) == {"ann", "bob", "cid", "fay", "gus", "hal"}
+    assert excluded(legs, ["ann", "cid", "eve"]) == {"ann", "bob", "cid", "dan", "eve", "fay"}
+
+
+def test_refused_users_that_balance_take_nobody_along() -> None:
+    legs = [Flow("ann", "BTC", D(5)), Flow("bob", "BTC", D(-3)), Flow("cid", "BTC", D(-2)), Flow("dan", "BTC", D(-5)),
+            Flow("eve", "BTC", D(5))]  # fmt: skip
+    assert excluded(legs, ["ann", "bob", "cid"]) == {"ann", "bob", "cid"}
 
 
 def test_without_a_counterpart_all_of_an_unbalanced_asset_are_excluded_and_no_other() -> None:

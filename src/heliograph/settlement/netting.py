@@ -1,8 +1,8 @@
 """From trades to the legs of a report, and back out of it again; per asset everything sums to zero.
 
 The exchange's own account, *the house*, takes part as a user. A leg that does not go into a report (too small, or its
-user is held back) leaves the others out of balance, so the house advances it: one change of the same amount is added to
-what the house settles, and one of the opposite amount stays for a later cycle, where it meets the user's.
+user is held back) may leave the others out of balance, so the house advances what is missing: one change of that amount
+is added to what the house settles, and one of the opposite amount stays for a later cycle, where it meets the users'.
 
 The custodian cannot ask the house to advance anything: it may only leave legs out. `excluded` says whose.
 """
@@ -72,8 +72,8 @@ class Netting(msgspec.Struct, frozen=True):
 
     Args:
         nets: what goes into the report, by asset and user.
-        advances: changes of the house's that are to be booked with it, in pairs that sum to zero; of each pair the
-            first is in the house's net, the second stays unreported.
+        advances: changes of the house's that are to be booked with it, one pair an asset that sums to zero; the first
+            of a pair is in the house's net, the second stays unreported.
         rolled: whose nets stay unreported although they are not zero.
 
     """
@@ -114,23 +114,29 @@ def imbalance(flows: Iterable[Flow | Change]) -> dict[str, Decimal]:
 def excluded(flows: Sequence[Flow], refused: Collection[str]) -> frozenset[str]:
     """Return the users to leave out so that what remains sums to zero in each asset, the refused among them.
 
-    A user is left out with all legs: nobody pays for what does not come. If there is a remainder then, in this order:
+    A user is left out with all legs: nobody pays for what does not come. If that leaves a remainder, these are left out
+    too, whichever first makes all assets sum to zero:
 
-    1. the first user by name whose legs are exactly the remainder: the counterpart;
-    2. every user with a leg in an asset that does not sum to zero, until all do.
+    1. the first user by name whose legs are exactly the remainder;
+    2. for each refused user, by name, the first user by name whose legs are exactly the opposite;
+    3. every user with a leg in an asset that does not sum to zero, again and again until all do.
 
     Only nets are known here, so who traded with whom is not; the rule is fixed, and both sides can follow it.
     """
+    users: dict[str, dict[str, Decimal]] = {}
+    for flow in flows:
+        sums = users.setdefault(flow.user, {})
+        sums[flow.asset] = EXACT.add(sums.get(flow.asset, ZERO), flow.net)
     out = set(refused)
-    remaining = [flow for flow in flows if flow.user not in out]
-    left = imbalance(remaining)
+    left = imbalance(flow for flow in flows if flow.user not in out)
     if left:
-        users: dict[str, dict[str, Decimal]] = {}
-        for flow in remaining:
-            sums = users.setdefault(flow.user, {})
-            sums[flow.asset] = EXACT.add(sums.get(flow.asset, ZERO), flow.net)
-        counterparts = sorted(user for user, sums in users.items() if sums == left)
-        out.update(counterparts[:1])
+        places: dict[frozenset[tuple[str, Decimal]], list[str]] = {}
+        for user in sorted(users.keys() - out):
+            places.setdefault(frozenset(users[user].items()), []).append(user)
+        same = places.get(frozenset(left.items()))
+        more = set(same[:1]) if same else _opposites(users, places, sorted(out & users.keys()))
+        if not imbalance(flow for flow in flows if flow.user not in out and flow.user not in more):
+            out |= more
     while left := imbalance(flow for flow in flows if flow.user not in out):
         out.update(flow.user for flow in flows if flow.asset in left)
     return frozenset(out)
@@ -149,13 +155,13 @@ def net(
 
     Args:
         changes: all that may go into it; per asset they sum to zero.
-        run: names this calculation, cycle and attempt; the references of what the house advances begin with it.
+        run: names this calculation, cycle and attempt; it is in the references of what the house advances.
         at_ns: the time of what the house advances.
         house: the exchange's own account.
         house_limits: per asset, the house's credit; without a rolled leg it is not looked at.
         thresholds: per asset, what a net must reach so as not to roll on. If the house cannot advance the small nets
             of an asset, none of them rolls.
-        held_back: users whose nets roll on, whatever their size.
+        held_back: users whose nets roll on, whatever their size. Those that `excluded` says need no advance.
 
     Raises:
         SettlementError: `duplicate_change`; `unbalanced`: the changes do not sum to zero; `bad_house`: the house is
@@ -172,14 +178,13 @@ def net(
         nets = {user: amount for (user, of), amount in sums.items() if of == asset and amount and user != house}
         wanted = {user for user in nets if user in held_back}
         small = {user for user, amount in nets.items() if amount.copy_abs() < thresholds.get(asset, ZERO)}
-        covers = EXACT.add(sums.get((house, asset), ZERO), house_limits.get(asset, ZERO))
-        if total([covers, *(nets[user] for user in wanted | small)]) >= 0:
+        own, limit = sums.get((house, asset), ZERO), house_limits.get(asset, ZERO)
+        if _affords(limit, own, total(nets[user] for user in wanted | small)):
             wanted |= small
-        elif wanted and total([covers, *(nets[user] for user in wanted)]) < 0:
+        elif wanted and not _affords(limit, own, total(nets[user] for user in wanted)):
             raise SettlementError("house_short", f"{house!r} has too little {asset} to advance what is held back")
         rolled += [(user, asset) for user in sorted(wanted)]
-        for user in sorted(wanted):
-            advances += _advanced(run, at_ns, house, Flow(user, asset, nets[user]))
+        advances += _advanced(run, at_ns, Flow(house, asset, total(nets[user] for user in wanted)))
     for taken in advances[::2]:
         accounts.setdefault((house, taken.asset), []).append(taken)
     return Netting(_nets(accounts, frozenset(rolled)), tuple(advances), tuple(rolled))
@@ -214,6 +219,18 @@ def flows(legs: Iterable[Leg]) -> tuple[Flow, ...]:
         raise SettlementError(e.code, str(e)) from None
 
 
+def _opposites(
+    users: Mapping[str, Mapping[str, Decimal]],
+    places: Mapping[frozenset[tuple[str, Decimal]], Sequence[str]],
+    refused: Iterable[str],
+) -> set[str]:
+    found: set[str] = set()
+    for user in refused:
+        mirror = frozenset((asset, amount.copy_negate()) for asset, amount in users[user].items())
+        found.update([other for other in places.get(mirror, ()) if other not in found][:1])
+    return found
+
+
 def _accounts(changes: Iterable[Change]) -> dict[tuple[str, str], list[Change]]:
     accounts: dict[tuple[str, str], list[Change]] = {}
     seen: set[str] = set()
@@ -228,12 +245,21 @@ def _accounts(changes: Iterable[Change]) -> dict[tuple[str, str], list[Change]]:
     return accounts
 
 
-def _advanced(run: str, at_ns: int, house: str, flow: Flow) -> tuple[Change, Change]:
-    # Lengths, since a user and an asset may hold any character: no two pairs share a reference.
-    place = f"{run}:{len(flow.user)}:{flow.user}:{flow.asset}"
+def _affords(limit: Decimal, own: Decimal, rolled: Decimal) -> bool:
+    """Whether the house can settle `own + rolled` in this cycle and the opposite of `rolled` in a later one.
+
+    What it buys in this one lies in custody afterwards: it is no credit that a later sale could be paid from.
+    """
+    left = EXACT.add(limit, min(ZERO, EXACT.add(own, rolled)))
+    return left >= 0 and EXACT.subtract(left, rolled) >= 0
+
+
+def _advanced(run: str, at_ns: int, flow: Flow) -> tuple[Change, ...]:
+    if not flow.net:
+        return ()
     return (
-        Change(f"advance:{place}", house, flow.asset, flow.net, at_ns),
-        Change(f"return:{place}", house, flow.asset, flow.net.copy_negate(), at_ns),
+        Change(f"advance:{run}:{flow.asset}", flow.user, flow.asset, flow.net, at_ns),
+        Change(f"return:{run}:{flow.asset}", flow.user, flow.asset, flow.net.copy_negate(), at_ns),
     )
 
 
