@@ -59,6 +59,16 @@ def request(link: str, request_id: str) -> str:
     return f"link:{part(link)}:request:{part(request_id)}"
 
 
+def open_requests(link: str) -> str:
+    """Return P's sorted set of the requests that have no answer, by their deadline in milliseconds; 0 for none."""
+    return f"link:{part(link)}:open"
+
+
+def probe(link: str) -> str:
+    """Return a key that never exists on P, at which the custodian's rights are tried."""
+    return f"link:{part(link)}:probe"
+
+
 def out(link: str) -> str:
     """Return P's stream of published envelopes, entry id `<seq>-0`, which the exchange reads on R."""
     return f"link:{part(link)}:out"

@@ -1,0 +1,75 @@
+"""What every replica that may be promoted has, asked of itself by name: what one of them lacks, a fail-over forgets.
+
+One that gives no answer is None, and holds everything back; an empty list of siblings is for a primary that is never
+replaced. `WAIT` would count the exchange's own replica, and proves nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Self
+
+from heliograph.bus import link_keys
+from heliograph.bus.asker import Asker
+from heliograph.bus.endpoint import Endpoint
+from heliograph.errors import BusError, SettlementError
+from heliograph.settlement.credit import Request
+from heliograph.settlement.link.custodian import Cursor
+from heliograph.settlement.records import record_of
+
+
+class Siblings:
+    """The configured list of replicas that may be promoted; an async context manager.
+
+    Args:
+        endpoints: each of them.
+        link: which custodian and exchange.
+        timeout_s: how long one may take for its answer, in seconds, before it counts as away.
+
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], link: str, *, timeout_s: float = 2.0) -> None:
+        self.link = link
+        self._askers = [
+            Asker(e, name=f"heliograph-siblings:{link}", connect_timeout_s=timeout_s, reply_timeout_s=timeout_s)
+            for e in endpoints
+        ]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for asker in self._askers:
+            asker.drop("closed by us")
+
+    async def cursors(self) -> list[Cursor | None]:
+        """Return how far the custodian is as each sibling has it, in the order of the list; None for one without."""
+        key = link_keys.cursor(self.link)
+        return [self._cursor(key, fields) for fields in await self._ask(key)]
+
+    async def requests(self, request_id: str) -> list[Request | None]:
+        """Return a request as each sibling has it, in the order of the list; None for one without."""
+        key = link_keys.request(self.link, request_id)
+        return [self._request(key, fields) for fields in await self._ask(key)]
+
+    async def _ask(self, key: str) -> list[dict[str, str] | None]:
+        return list(await asyncio.gather(*(self._fields(asker, key) for asker in self._askers)))
+
+    async def _fields(self, asker: Asker, key: str) -> dict[str, str] | None:
+        try:
+            flat: list[Any] = await asker.ask("HGETALL", key)
+        except BusError:
+            return None
+        texts = [item.decode(errors="replace") for item in flat]
+        return dict(zip(texts[::2], texts[1::2], strict=True)) or None
+
+    def _cursor(self, key: str, fields: dict[str, str] | None) -> Cursor | None:
+        try:
+            return None if fields is None else record_of(Cursor, fields, key)
+        except SettlementError:
+            return None
+
+    def _request(self, key: str, fields: dict[str, str] | None) -> Request | None:
+        try:
+            return None if fields is None else record_of(Request, fields, key)
+        except SettlementError:
+            return None
