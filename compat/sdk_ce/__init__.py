@@ -1,0 +1,1 @@
+"""The SDK under its older name, Redis Mirror CE."""

@@ -1,0 +1,110 @@
+"""Connections to the two servers."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+from openoes_core import (
+    ConfigurationError,
+    ConnectionError,  # noqa: A004 - the seeds' name
+    RedisConnectionManager,
+    check_connection,
+    create_redis_client,
+    create_stream_writeable_replica_client,
+    get_connection_info,
+)
+
+from heliograph.bus.embedded import Server
+from tests.compat.openoes.handlers import wait_until
+
+
+def _config(server: Server) -> dict[str, object]:
+    return {"host": "127.0.0.1", "port": server.port, "db": 0}
+
+
+def test_the_defaults_of_a_client() -> None:
+    for make in (create_redis_client, create_stream_writeable_replica_client):
+        kwargs = make().connection_pool.connection_kwargs
+        assert (kwargs["host"], kwargs["port"], kwargs["db"], kwargs["password"]) == ("localhost", 6379, 0, None)
+        assert (kwargs["socket_timeout"], kwargs["socket_connect_timeout"]) == (5, 10)
+        assert (kwargs["socket_keepalive"], kwargs["health_check_interval"]) == (True, 30)
+        assert kwargs["decode_responses"] is True
+
+
+def test_one_configuration_is_one_server_in_both_roles(shared_valkey: Server) -> None:
+    with RedisConnectionManager(_config(shared_valkey)) as manager:
+        manager.get_wsp_client().set("k", "v")
+        assert manager.get_replica_client().get("k") == "v"
+        assert manager.wsp_client is manager.get_wsp_client()
+        assert manager.replica_client is manager.get_replica_client()
+
+
+def test_d36_close_is_idempotent_and_leaves_no_connection(shared_valkey: Server, client: redis.Redis) -> None:
+    before = len(client.client_list())
+    manager = RedisConnectionManager(_config(shared_valkey), _config(shared_valkey))
+    for each in (manager.get_wsp_client(), manager.get_replica_client()):
+        each.ping()
+    assert len(client.client_list()) == before + 2
+    manager.close()
+    manager.close()
+    wait_until(lambda: len(client.client_list()) == before)
+    with pytest.raises(ConnectionError, match="closed"):
+        manager.get_wsp_client()
+
+
+def test_a_client_that_was_handed_over_stays_its_owners(client: redis.Redis) -> None:
+    manager = RedisConnectionManager(wsp_client=client, replica_client=client)
+    assert manager.get_wsp_client() is manager.get_replica_client() is client
+    manager.close()
+    assert client.ping()
+    with pytest.raises(ConfigurationError):
+        RedisConnectionManager()
+
+
+def test_a_server_tells_of_itself(client: redis.Redis) -> None:
+    assert check_connection(client)
+    info = get_connection_info(client)
+    assert info["connected"] is True
+    assert info["role"] == "master"
+    assert info["connected_clients"] >= 1
+    assert set(info) == {"valkey_version", "connected_clients", "used_memory_human", "role", "connected"}
+    assert info["valkey_version"][0].isdigit()
+
+
+def test_a_server_that_is_away_is_told_as_such() -> None:
+    nobody = create_redis_client("127.0.0.1", 1, retry=None, socket_connect_timeout=0.5)
+    assert check_connection(nobody) is False
+    info = get_connection_info(nobody)
+    assert info["connected"] is False
+    assert "ConnectionError" in info["error"]
+
+
+def test_d01_d39_importing_does_nothing_and_every_exported_name_is_there() -> None:
+    script = """
+import logging, os, socket, sys, threading
+sys.path[:0] = sys.argv[1:]
+before = dict(os.environ)
+def refuse(*a, **k): raise AssertionError("a socket was opened by an import")
+socket.socket.connect = refuse
+for name in ("openoes_core", "openoes_testing", "sdk_ce.redis_mirror_core", "sdk_ce.redis_mirror_testing"):
+    module = __import__(name, fromlist=["*"])
+    for exported in module.__all__:
+        assert getattr(module, exported) is not None, (name, exported)
+assert dict(os.environ) == before
+assert threading.active_count() == 1
+assert not logging.getLogger().handlers and logging.getLogger().level == logging.WARNING
+"""
+    compat = Path(__file__).parents[3] / "compat"
+    done = subprocess.run([sys.executable, "-c", script, str(compat)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_d39_a_configuration_sets_no_logging_up() -> None:
+    from openoes_core import Configuration
+
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    Configuration({"logging": {"level": "DEBUG"}})
+    assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
