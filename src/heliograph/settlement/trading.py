@@ -9,8 +9,10 @@ What the user may trade is limit + unreported. A report takes trades out of `unr
 `settling`, purchases to `arriving`. A settled purchase lies in custody, free, and is no business of the exchange's
 until it is pledged; what was excluded or disputed is unreported again.
 
-So limit + settling never exceeds what the custodian has pledged, and no figure but `unreported` is ever below zero. A
-decrease takes nothing that unreported sales need, or the next report could not be paid.
+So the limit never exceeds what the custodian has pledged and is not settling, whatever is in flight; limit + settling
+exceeds all that is pledged only by what the custodian has paid to the buyers and this side has not read yet; and no
+figure but `unreported` is ever below zero. A decrease takes nothing that unreported sales need, or the next report
+could not be paid.
 """
 
 from decimal import Decimal
