@@ -97,6 +97,23 @@ class RepairSettings(BaseSettings):
     backfill: bool = Field(True, description="Whether what is missing is asked for")
 
 
+_WHOSE: Final = "Password of the user that the {} is, or `#` and its SHA-256 in hexadecimal"
+
+
+class AclSettings(BaseSettings):
+    """The passwords of the bus's roles; the variables' prefix is `HELIOGRAPH_ACL_`."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_ACL_", extra="forbid", frozen=True)
+
+    admin: SecretStr | None = Field(None, description=_WHOSE.format("servers' administrator"))
+    custodian: SecretStr | None = Field(None, description=_WHOSE.format("custodian"))
+    exchange: SecretStr | None = Field(None, description=_WHOSE.format("exchange"))
+    auditor: SecretStr | None = Field(None, description=_WHOSE.format("auditor"))
+    replication: SecretStr | None = Field(None, description=_WHOSE.format("replica, at its primary,"))
+    gateway: SecretStr | None = Field(None, description=_WHOSE.format("gateway"))
+    feed: SecretStr | None = Field(None, description=_WHOSE.format("feed"))
+
+
 class VenueKey(BaseSettings):
     """An API key to a venue: both parts of it, or neither."""
 
@@ -119,6 +136,7 @@ SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
     "connector": ConnectorSettings,
     "bus": BusSettings,
     "repair": RepairSettings,
+    "acl": AclSettings,
     **KEYS,
 }
 

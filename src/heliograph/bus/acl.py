@@ -14,7 +14,7 @@ and asked afterwards in three ways: how it describes each user (ACL GETUSER), wh
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from heliograph.bus.acl_admin import Admin, open_admin
+from heliograph.bus.acl_admin import Admin, open_node
 from heliograph.bus.acl_default import switch_default_off
 from heliograph.bus.acl_roles import Place, Role, Secret, User, names_of
 from heliograph.bus.acl_scheme import DEFAULT, Account, Finding, Level, Node, Scheme
@@ -39,10 +39,8 @@ async def apply(nodes: Sequence[Node], scheme: Scheme, *, default_off: bool = Fa
 
     """
     findings: list[Finding] = []
-    account = scheme.account(Role.ADMIN)
-    who = (account.user, account.secret) if account else ("", None)
     async with AsyncExitStack() as stack:
-        admins = [await stack.enter_async_context(open_admin(node.endpoint, *who)) for node in nodes]
+        admins = [await stack.enter_async_context(open_node(node, scheme)) for node in nodes]
         plans = [_plan(node, scheme, admin) for node, admin in zip(nodes, admins, strict=True)]
         for node, admin, plan in zip(nodes, admins, plans, strict=True):
             findings += await _apply_to(node, scheme, admin, plan)

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
 
 from heliograph.bus import resp
 from heliograph.bus.acl_probes import Probe
-from heliograph.bus.acl_roles import OPTIONAL, Secret, User
+from heliograph.bus.acl_roles import OPTIONAL, Role, Secret, User
+from heliograph.bus.acl_scheme import DEFAULT, Node, Scheme
 from heliograph.bus.acl_state import Held, State, has_selectors, parse_user, wanted
 from heliograph.bus.endpoint import Endpoint, refusal
 from heliograph.bus.link import Link, Reply, open_link
@@ -17,8 +19,6 @@ from heliograph.errors import BusError
 
 NAME: Final = "heliograph-acl"
 TIMEOUT_S: Final = 5.0
-DEFAULT: Final = "default"
-"""The user that whoever connects without a name is."""
 
 _UNKNOWN: Final = ("unknown command", "unknown subcommand", "Unknown subcommand", "DEBUG command not allowed")
 """A server says so of a command that it does not have, or has for nobody, before it looks at rights."""
@@ -189,6 +189,17 @@ async def open_admin(endpoint: Endpoint, name: str = "", secret: Secret | None =
         yield Admin(link, user, selectors=selectors, unknown=_known_to_nobody(known))
     finally:
         link.abort("done")
+
+
+def open_node(node: Node, scheme: Scheme) -> AbstractAsyncContextManager[Admin]:
+    """Connect to a node as its endpoint says, or as the scheme's administrator, as `open_admin` does.
+
+    Raises:
+        BusError: as `open_admin`.
+
+    """
+    account = scheme.account(Role.ADMIN)
+    return open_admin(node.endpoint, account.user if account else "", account.secret if account else None)
 
 
 async def _open(endpoint: Endpoint, name: str, secret: Secret | None) -> Link:

@@ -158,7 +158,7 @@ class User(msgspec.Struct, frozen=True):
                 words.append(f"({' '.join(['-@all', *commands, *named])})")
             else:
                 words += commands + named
-        return tuple(words)
+        return tuple(dict.fromkeys(words))
 
 
 _EVERYBODY: Final = ("ping", "hello", "client|setname", "client|setinfo")

@@ -1,6 +1,7 @@
 """Which roles there are on which servers, and what was found when they were looked at."""
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -8,7 +9,7 @@ from heliograph.bus.acl_roles import Names, Place, Role, Secret, User, names_of,
 from heliograph.bus.endpoint import Endpoint
 from heliograph.errors import ConfigError
 
-DEFAULT = "default"
+DEFAULT: Final = "default"
 """The user that whoever connects without a name is."""
 
 

@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from heliograph.bus.acl_admin import Admin, open_admin, open_as, tried
+from heliograph.bus.acl_admin import Admin, open_as, open_node, tried
 from heliograph.bus.acl_probes import Probe, dry_probes, few_probes
 from heliograph.bus.acl_roles import OPTIONAL, Place, Role, Secret, User, names_of
 from heliograph.bus.acl_scheme import DEFAULT, Account, Finding, Level, Node, Scheme
-from heliograph.bus.acl_state import State, differences
+from heliograph.bus.acl_state import differences
 from heliograph.errors import BusError
 
 FAILED_SHOWN_MAX: Final = 10
@@ -36,9 +36,8 @@ async def verify(nodes: Sequence[Node], scheme: Scheme) -> list[Finding]:
 
 
 async def _verify_at(node: Node, scheme: Scheme) -> list[Finding]:
-    account = scheme.account(Role.ADMIN)
     findings: list[Finding] = []
-    async with open_admin(node.endpoint, account.user if account else "", account.secret if account else None) as admin:
+    async with open_node(node, scheme) as admin:
         listed = await admin.users()
         ours: set[str] = set()
         for account in scheme.accounts:
@@ -55,11 +54,34 @@ async def _verify_at(node: Node, scheme: Scheme) -> list[Finding]:
     return findings
 
 
-async def _verify_user(node: Node, scheme: Scheme, account: Account, user: User, admin: Admin) -> list[Finding]:
+async def drift(admin: Admin, account: Account, user: User) -> list[str] | None:
+    """Return what of a user is not as it should be, in words; None where there is no such user.
+
+    Args:
+        admin: the server.
+        account: whose user it is; without its secret, passwords are not looked at.
+        user: as it should be.
+
+    Raises:
+        BusError: the server refused to tell, or gave no answer in time.
+
+    """
     held = await admin.state(user.name)
     if held is None:
+        return None
+    should = admin.wanted(user, account.secret or NO_SECRET)
+    if account.secret is None:
+        should = msgspec.structs.replace(should, passwords=held.passwords)
+    return differences(should, held)
+
+
+async def _verify_user(node: Node, scheme: Scheme, account: Account, user: User, admin: Admin) -> list[Finding]:
+    told = await drift(admin, account, user)
+    if told is None:
         return [Finding(str(node), user.name, "user", Level.FAIL, "there is no such user: apply makes it")]
-    findings = [_held_to_wanted(node, account, user, admin, held)]
+    findings = [Finding(str(node), user.name, "user", Level.OK, "as it should be")]
+    if told:
+        findings = [Finding(str(node), user.name, "user", Level.FAIL, f"{'; '.join(told)}: apply mends it")]
     if account.role is Role.ADMIN:  # Everything is allowed: that it works is what `default_off` proves.
         return findings
     if admin.selectors:
@@ -78,16 +100,6 @@ async def _verify_user(node: Node, scheme: Scheme, account: Account, user: User,
         return [*findings, *judged(str(node), user.name, "connection", probes, await tried(link, probes))]
     finally:
         link.abort("tried")
-
-
-def _held_to_wanted(node: Node, account: Account, user: User, admin: Admin, held: State) -> Finding:
-    should = admin.wanted(user, account.secret or NO_SECRET)
-    if account.secret is None:
-        should = msgspec.structs.replace(should, passwords=held.passwords)
-    found = differences(should, held)
-    if found:
-        return Finding(str(node), user.name, "user", Level.FAIL, f"{'; '.join(found)}: apply mends it")
-    return Finding(str(node), user.name, "user", Level.OK, "as it should be")
 
 
 def judged(node: str, user: str, check: str, probes: Sequence[Probe], answers: Sequence[bool | None]) -> list[Finding]:

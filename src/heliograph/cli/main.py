@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from heliograph import __version__
+from heliograph.cli.acl_commands import acl_app
 from heliograph.errors import ConfigError, HeliographError
 
 EXIT_FAILED = 1
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show, check or explain the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+app.add_typer(acl_app, name="acl")
 
 MARKET_HELP = "Such as spot, usdm (um) or coinm (cm); Binance needs it, and a symbol such as BTC/USDT:USDT tells it."
 Market = Annotated[str | None, typer.Option("--market", "-m", help=MARKET_HELP)]

@@ -26,6 +26,7 @@ _ABOUT: Final = {
     "connector": "The OHLCV connector's settings, under the names of its document: feeds, their REST, and the gateway.",
     "bus": "Where the server is, and how much market data it keeps.",
     "repair": "How a feed mends its record.",
+    "acl": "The passwords of the users that `heliograph acl` makes, one a role.",
     "luno": "An API key to Luno, which tells market data to nobody without one. Give it no permission to trade.",
 }
 
