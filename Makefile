@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check format bench faults conformance fuzz lock clean
+.PHONY: help setup demo test check format bench faults model conformance fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: setup ## the benchmark table, as ratios to the barest code, and bench/res
 
 faults: setup ## the kill -9 tests, at full size
 	@HELIOGRAPH_FAULTS=full $(BIN)/python -m pytest -m faults tests/faults -s $(ARGS)
+
+model: setup ## every world of the settlement link, some minutes and 3 GB (ARGS="--group refuted --traces")
+	@$(BIN)/python -m tests.settlement.link.model $(ARGS)
 
 conformance: .venv-conformance/.ready ## the venues' own clients against the simulator
 	@$(BIN)/python -m pytest -m conformance tests/conformance $(ARGS)

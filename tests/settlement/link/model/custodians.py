@@ -1,0 +1,196 @@
+"""What a custodian's process can do next: every step is one commit on P, one read of R, or one payment."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from heliograph.errors import SettlementError
+from heliograph.model.settlement import Decision
+from heliograph.settlement import credit
+from heliograph.settlement.link import custodian
+from heliograph.settlement.link.sequence import Arrival
+from tests.settlement.link.model.world import (
+    Answer,
+    Case,
+    CustodianProcess,
+    Message,
+    Primary,
+    Rules,
+    Step,
+    World,
+    put,
+    view_of,
+    without,
+)
+
+VOIDED = Decision("rejected", "voided")
+CONTENT = ("unknown_request", "final")
+
+
+def reads(w: World, case: Case, rules: Rules) -> Iterator[Step]:
+    """Read an answer from the mailbox on R."""
+    for index, me in enumerate(w.custodians):
+        if me.deaf and w.mailbox.bricked == 0:
+            continue
+        for answer in w.mailbox.answers:
+            seq = answer.arrival.seq
+            wanted = rules.next_answer(w.primary.cursor, seq) == "next" or _follows_memory(me, seq)
+            if wanted and answer != me.read:
+                deaf = me.deaf or (rules.reader == "after last id" and w.mailbox.bricked > 0)
+                after = me._replace(read=answer, deaf=deaf)
+                yield f"custodian {_name(me)} reads answer {seq} on R", {"custodians": put(w.custodians, index, after)}
+
+
+def acts(w: World, case: Case, rules: Rules) -> Iterator[Step]:
+    """Commit on P, or pay."""
+    for index, me in enumerate(w.custodians):
+        who = f"custodian {_name(me)}"
+        if rules.fenced(me.writer, w.primary.writer):
+            yield f"{who} is refused by the fence and exits", {"custodians": without(w.custodians, index)}
+            continue
+        for what, primary in (*_records(w, case, rules), *_tells(w, rules)):
+            yield f"{who} {what}", {"primary": primary}
+        yield from _pays(w, rules, who)
+        if me.read is not None:
+            for what, primary, after in _applies(w.primary, me, me.read, case, rules):
+                yield f"{who} {what}", {"primary": primary, "custodians": put(w.custodians, index, after)}
+
+
+def _name(me: CustodianProcess) -> str:
+    return f"{me.writer.epoch}{me.writer.owner}"
+
+
+def _follows_memory(me: CustodianProcess, seq: int) -> bool:
+    return isinstance(me.memory, int) and seq == me.memory + 1
+
+
+def _sent(primary: Primary, kind: str, about: int) -> Primary:
+    """Put the next message into the outbox."""
+    slot = custodian.slot(primary.cursor)
+    # The exchange only checks `ack` of a request for being possible, and nothing depends on which value it has.
+    arrival = Arrival(slot.seq, 0, slot.prev, f"{slot.seq}{kind}{about}")
+    message = Message("order" if kind == "order" else "cancel", about, arrival)
+    return primary._replace(
+        cursor=custodian.recorded(primary.cursor, arrival.digest), outbox=(*primary.outbox, message)
+    )
+
+
+def _records(w: World, case: Case, rules: Rules) -> Iterator[tuple[str, Primary]]:
+    """Rules 1 and 7."""
+    p = w.primary
+    about = sum(request is not None for request in p.requests)
+    if about < len(case.orders):
+        user = case.orders[about].user
+        try:
+            change = custodian.record(p.cursor, None, p.positions[user], str(about), case.order(about), str(about))
+        except SettlementError:
+            change = None
+        if change is not None:
+            recorded = _committed(_sent(p, "order", about), about, change, case, rules)
+            yield f"reserves and records request {about}", recorded
+    cancelled = sum(message.kind == "cancel" for message in p.outbox)
+    for about, request in enumerate(p.requests):
+        if request is None or request.state != "held":
+            continue
+        if rules.expiry != "release" and cancelled < case.cancels:
+            asked = custodian.cancel(p.cursor, request)
+            after = _sent(p, "cancel", about)._replace(requests=put(p.requests, about, asked))
+            yield f"records a cancel of request {about}", after
+        if rules.expiry == "release" or (
+            rules.expiry == "void unpublished" and request.request_seq > p.cursor.published
+        ):
+            yield f"lets request {about} expire and releases it", _voided(p, about, case, rules)
+
+
+def _voided(p: Primary, about: int, case: Case, rules: Rules) -> Primary:
+    """End a request without asking, as two variants do."""
+    request = p.requests[about]
+    assert request is not None
+    change = credit.finish(request, p.positions[case.orders[about].user], VOIDED, 0)
+    after = _committed(p, about, change, case, rules)
+    if rules.expiry == "void unpublished":
+        at = request.request_seq - 1
+        after = after._replace(outbox=put(p.outbox, at, p.outbox[at]._replace(kind="void")))
+    return after
+
+
+def _committed(p: Primary, about: int, change: credit.Change, case: Case, rules: Rules) -> Primary:
+    """Write a change. What it releases, the user withdraws in the same commit: it may never be released again."""
+    position, request, amount = change.position, change.request, change.request.amount
+    if request.state == "held" and request.kind == "decrease" and rules.decrease == "on send":
+        position = credit.moved(
+            credit.moved(position, "returning", "available", amount), "available", "leaving", amount
+        )
+    elif credit.releases(request) and not (request.kind == "decrease" and rules.decrease == "on send"):
+        position = credit.moved(position, "available", "leaving", amount)
+    user = case.orders[about].user
+    return p._replace(requests=put(p.requests, about, request), positions=put(p.positions, user, position))
+
+
+def _tells(w: World, rules: Rules) -> Iterator[tuple[str, Primary]]:
+    """Rules 2 and 5."""
+    p, cursor = w.primary, w.primary.cursor
+    siblings = [w.sibling.cursor]
+    if rules.witness == "also R" and w.view == view_of(p, rules):
+        siblings = [cursor]
+    seq = cursor.published + 1
+    if rules.publishable(cursor, siblings) >= seq:
+        shown = custodian.publish(cursor, seq)
+        if rules.trim == "by length":
+            shown = msgspec.structs.replace(shown, trimmed=cursor.published)
+        yield f"publishes message {seq}", p._replace(cursor=shown)
+    acked = rules.acknowledgeable(cursor, p.acked, siblings)
+    if acked > p.acked:
+        yield f"acknowledges up to {acked}", p._replace(acked=acked)
+
+
+def _pays(w: World, rules: Rules, who: str) -> Iterator[Step]:
+    """Rule 6."""
+    for about, request in enumerate(w.primary.requests):
+        if request is None or w.paid[about]:
+            continue
+        on_send = rules.decrease == "on send" and request.kind == "decrease"
+        if on_send or rules.payable(request, [w.sibling.requests[about]]):
+            yield f"{who} pays out request {about}", {"paid": put(w.paid, about, value=True)}
+
+
+def _applies(
+    p: Primary, me: CustodianProcess, answer: Answer, case: Case, rules: Rules
+) -> Iterator[tuple[str, Primary, CustodianProcess]]:
+    """Rule 4."""
+    seq, about = answer.arrival.seq, answer.about
+    done = me._replace(read=None, memory=None)
+    cursor = p.cursor
+    if isinstance(me.memory, int):
+        cursor = msgspec.structs.replace(cursor, applied=me.memory)
+    if me.memory != "half" and rules.next_answer(cursor, seq) != "next":
+        yield f"drops answer {seq}, not the next", p, me._replace(read=None)
+        return
+    request = p.requests[about]
+    if request is not None and request.state == "void" and rules.expiry != "ask":
+        dropped = p._replace(cursor=custodian.advance(cursor, answer.arrival))
+        yield f"drops late answer {seq} of an expired request", dropped, done
+        return
+    try:
+        position = p.positions[case.orders[about].user]
+        applied = rules.apply(cursor, request, position, answer.decision, answer.arrival)
+    except SettlementError as e:
+        if e.code in CONTENT:
+            passed = p._replace(cursor=custodian.advance(p.cursor, answer.arrival))
+            yield f"quarantines answer {seq}: {e.code}", passed, done
+        else:
+            yield f"refuses answer {seq}: {e.code}", p, me._replace(read=None)
+        return
+    effect = _committed(p, about, applied.change, case, rules)
+    effect = effect._replace(effects=put(p.effects, about, p.effects[about] + 1))
+    if me.memory == "half":
+        half = p._replace(cursor=applied.cursor) if rules.cursor == "after effect" else effect
+        yield f"does the other half of answer {seq}", half, done
+    elif rules.cursor == "after effect":
+        yield f"applies answer {seq}, cursor to follow", effect, me._replace(memory="half")
+    elif rules.cursor == "before effect":
+        yield f"advances to {seq}, effect to follow", p._replace(cursor=applied.cursor), me._replace(memory="half")
+    else:
+        memory = seq if rules.cursor == "memory" else None
+        both = effect._replace(cursor=applied.cursor)
+        yield f"applies answer {seq} and its cursor", both, done._replace(memory=memory)
