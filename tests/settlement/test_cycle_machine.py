@@ -6,7 +6,6 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
