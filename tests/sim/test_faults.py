@@ -9,10 +9,24 @@ from heliograph.sim.faults import Fault, FaultKind, Faults, random_faults
 def test_a_counted_fault_is_used_up() -> None:
     faults = Faults()
     faults.add(Fault(FaultKind.DROP, match="depth", count=2), 0)
-    taken = [faults.take(FaultKind.DROP, name) for name in ("x@trade", "x@depth", "x@depth", "x@depth")]
-    assert [fault is not None for fault in taken] == [False, True, True, False]
+    names, taken, left = ("x@trade", "x@depth", "x@depth", "x@depth"), [], []
+    for name in names:
+        taken.append(faults.take(FaultKind.DROP, name) is not None)
+        left.append(faults.left(FaultKind.DROP))
+    assert taken == [False, True, True, False]
+    assert left == [2, 1, 0, 0]
     assert faults.quiet
     assert faults.happened == 2
+
+
+def test_faults_of_one_kind_are_used_up_in_their_order_and_apart_from_others() -> None:
+    faults = Faults()
+    for fault in (Fault(FaultKind.SLOW, delay_s=1), Fault(FaultKind.DROP), Fault(FaultKind.SLOW, delay_s=2, count=2)):
+        faults.add(fault, 0)
+    assert faults.left(FaultKind.SLOW) == 3
+    taken = [faults.take(FaultKind.SLOW, "/x") for _ in range(4)]
+    assert [None if fault is None else fault.delay_s for fault in taken] == [1, 2, 2, None]
+    assert (faults.left(FaultKind.SLOW), faults.left(FaultKind.DROP)) == (0, 1)
 
 
 def test_a_lasting_fault_ends() -> None:

@@ -284,10 +284,10 @@ async def test_disconnect_cuts_only_what_matches(sim: SimulatedBinance, http: ai
 
 async def test_drop_duplicate_and_reorder_do_what_they_say(sim: SimulatedBinance, http: aiohttp.ClientSession) -> None:
     async with http.ws_connect(socket_url(sim) + "/ws/btcusdt@trade") as ws:
-        await events(ws, 1)
+        heard = await events(ws, 1)  # It counts: the very next one may be the one that is dropped.
         for kind in (FaultKind.DROP, FaultKind.REORDER, FaultKind.DUPLICATE):
             await sim.fault(Fault(kind, "spot", "trade"))
-        ids = [event["t"] for event in await events(ws, 200)]
+        ids = [event["t"] for event in heard + await events(ws, 200)]
     steps = [after - before for before, after in itertools.pairwise(ids)]
     assert sorted(steps)[:2] == [-2, 0] or min(steps) < 0
     assert len(ids) - len(set(ids)) == 1

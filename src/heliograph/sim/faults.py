@@ -64,7 +64,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lasting: list[tuple[float, Fault]] = []
-        self._counted: list[list[int | Fault]] = []
+        self._counted: list[tuple[int, Fault]] = []
         self.happened = 0
         """How often a fault took effect on a frame or a request."""
 
@@ -73,12 +73,16 @@ class Faults:
         if fault.kind in _LASTING:
             self._lasting.append((now_s + fault.duration_s, fault))
         elif fault.kind in _COUNTED:
-            self._counted.append([fault.count, fault])
+            self._counted.append((fault.count, fault))
 
     @property
     def quiet(self) -> bool:
         """Whether nothing is under way, so that the hot path need not ask."""
         return not self._lasting and not self._counted
+
+    def left(self, kind: FaultKind) -> int:
+        """Return how often counted faults of a kind are still to take effect."""
+        return sum(left for left, fault in self._counted if fault.kind is kind)
 
     def lasts(self, kind: FaultKind, name: str, now_s: float) -> float | None:
         """Return until when a lasting fault holds for a stream or path, on the caller's clock; None where none does."""
@@ -90,14 +94,9 @@ class Faults:
 
     def take(self, kind: FaultKind, name: str) -> Fault | None:
         """Use up one of a counted fault, if there is one for this stream or path."""
-        for entry in self._counted:
-            left, fault = entry
-            assert isinstance(left, int)  # An entry is a count and a fault, in this order.
-            assert isinstance(fault, Fault)
+        for place, (left, fault) in enumerate(self._counted):
             if fault.kind is kind and fault.match in name:
-                entry[0] = left - 1
-                if left <= 1:
-                    self._counted.remove(entry)
+                self._counted[place : place + 1] = [(left - 1, fault)] if left > 1 else []
                 self.happened += 1
                 return fault
         return None
