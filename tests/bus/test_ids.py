@@ -14,6 +14,7 @@ def test_ids_in_a_row_are_rendered_one_by_one(millisecond: int, start: int, data
     count = data.draw(st.integers(0, NUMBER_MAX - start))
     expected = [resp.bulk(b"%d-%d" % (millisecond, start + n)) for n in range(count)]
     assert bulk_ids((millisecond, start), count) == expected
+    assert bulk_ids((millisecond, start), 1) == [resp.bulk(b"%d-%d" % (millisecond, start))]
 
 
 @given(st.tuples(PARTS, PARTS))

@@ -121,6 +121,8 @@ class Batch:
 
         """
         self.first_id = first_id
+        if not streams_ahead and self.halves is None:
+            return
         # Also those that get no entry, such as of gaps: as long as one is ahead, every entry takes the long way.
         for stream in [stream for stream in streams_ahead if stream.ahead is None or stream.ahead < first_id]:
             stream.ahead = None

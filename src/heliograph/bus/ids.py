@@ -52,6 +52,9 @@ def bulk_ids(first_id: EntryId, count: int) -> list[bytes]:
         count: how many.
 
     """
+    if count == 1:  # Most of a quiet feed's batches, and a quarter of their cost.
+        text = b"%d-%d" % first_id
+        return [b"$%d\r\n%b\r\n" % (len(text), text)]
     millisecond, start = first_id
     stop = start + count
     prefix_digits = len(str(millisecond)) + 1

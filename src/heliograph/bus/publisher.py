@@ -1,7 +1,7 @@
 """Appends to streams, fast, and each entry exactly once.
 
-All appends of one turn of the loop are one batch: one write, one transaction, so that an entry on its instrument's
-stream and its copy on the merged feed stand or fall together. Three things make it exactly once:
+Appends of one turn of the loop are one batch: one write, one transaction, so that an entry on its instrument's stream
+and its copy on the merged feed stand or fall together. Three things make it exactly once:
 
 - every entry has an id of our choosing, above all earlier ones of its stream; written again it is refused, not doubled;
 - a batch is kept until it is acknowledged, and written again, in order, after every reconnect;
@@ -33,6 +33,8 @@ from heliograph.clock import NS_PER_MS, Clock, SystemClock
 from heliograph.errors import BusError, ConfigError
 
 BATCHES_IN_FLIGHT: Final = 16
+STRAIGHT_MAX: Final = 2
+"""Batches on their way up to which the next one does not wait for the end of the turn, for what else is read in it."""
 TRIM_FEEDS_EVERY: Final = 256
 """Entries between two trims of the merged feeds."""
 TICK_S: Final = 0.5
@@ -89,6 +91,7 @@ class Publisher:
     _untrimmed = 0
     _attempt = 0
     _run_number = 0
+    _loop: asyncio.AbstractEventLoop
 
     def __init__(
         self,
@@ -184,9 +187,10 @@ class Publisher:
         self._when_writable.append(callback)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name=self._name)
         self._task.add_done_callback(self._run_ended)
-        self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._ticking = self._loop.call_later(TICK_S, self._tick)
         try:
             await self._linked_within(self._connect_timeout_s)
         except BaseException:
@@ -250,17 +254,12 @@ class Publisher:
             BusError: four times `pending_bytes_max` is pending; whoever looks at `writable` never gets there.
 
         """
-        backlog = self._backlog
-        if len(backlog.datas) >= BATCH_ENTRIES:
-            self._batch_is_full()
-        backlog.streams.append(stream)
-        backlog.datas.append(data)
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn_ended)
+        self.append_many((stream,), (data,))
 
     def append_many(self, streams: Sequence[Stream], datas: Sequence[bytes]) -> None:
         """Append many entries, in order, each to the stream at its own place in `streams`.
+
+        They are written at once while next to nothing is on its way, and else at the end of the loop's turn.
 
         Raises:
             BusError: as `append`.
@@ -271,9 +270,13 @@ class Publisher:
             self._batch_is_full()
         backlog.streams += streams
         backlog.datas += datas
-        if not self._scheduled:
+        if self._scheduled:
+            return
+        if len(self._flight) < STRAIGHT_MAX:
+            self._pump()
+        else:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn_ended)
+            self._loop.call_soon(self._turn_ended)
 
     async def flush(self, timeout_s: float = 10.0) -> None:
         """Wait until the server has acknowledged everything.
@@ -318,7 +321,7 @@ class Publisher:
 
     def _pump(self) -> None:
         link = self._link
-        if self.hold.lapsed(asyncio.get_running_loop().time()):
+        if self.hold.lapsed(self._loop.time()):
             return
         while link is not None and link.writable and len(self._flight) < self._window:
             batch = self._backlog.take()
@@ -340,7 +343,7 @@ class Publisher:
             trims = [feed for feed in self._feeds if feed.maxlen is not None]
         payload, replies = batch.encode(trims)
         if not self._flight:
-            self._written_s = asyncio.get_running_loop().time()
+            self._written_s = self._loop.time()
         self._flight.append(batch)
         link.send(payload, replies, partial(self._answered, batch))
 
@@ -349,7 +352,7 @@ class Publisher:
     def _answered(self, batch: Batch, reply: Reply, error: str | None) -> None:
         link = self._link
         assert link is not None
-        self._heard_s = asyncio.get_running_loop().time()
+        self._heard_s = self._loop.time()
         if not isinstance(reply, list):
             # None of it was done: the server is out of memory, read-only, loading … To keep the order we connect
             # anew, after a pause, and write everything again that is not acknowledged.
@@ -491,7 +494,7 @@ class Publisher:
         self.dropped += self._backlog.drop_closed()
         self._run_id = server
         self._run_number += 1
-        self._heard_s = self._written_s = asyncio.get_running_loop().time()
+        self._heard_s = self._written_s = self._loop.time()
         self._link = link
         self._linked.set()
         self.hold.linked(self._heard_s)
@@ -500,7 +503,7 @@ class Publisher:
 
     def _tick(self) -> None:
         """Notice a server that does not answer, and make an idle one show that it lives."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._ticking = loop.call_later(TICK_S, self._tick)
         link = self._link
         if link is None or link.lost is not None:
@@ -514,7 +517,7 @@ class Publisher:
             link.send(_PING, 1, self._ponged)
 
     def _ponged(self, _: Reply, __: str | None) -> None:
-        self._heard_s = asyncio.get_running_loop().time()
+        self._heard_s = self._loop.time()
         self._forget()
 
     async def _linked_within(self, timeout_s: float) -> Link:
@@ -530,7 +533,7 @@ class Publisher:
 
     async def _ask(self, question: Callable[[Link], Awaitable[EntryId]]) -> EntryId:
         """Ask the server, over as many connections as it takes within the time of one attempt to connect."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         deadline_s = loop.time() + self._connect_timeout_s
         while True:
             link = await self._linked_within(deadline_s - loop.time())
