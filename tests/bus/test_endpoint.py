@@ -1,6 +1,6 @@
 import pytest
 
-from heliograph.bus.endpoint import Endpoint, parse_url
+from heliograph.bus.endpoint import Endpoint, Tls, parse_url, refusal, unreachable
 from heliograph.errors import ConfigError
 
 
@@ -62,7 +62,7 @@ def test_an_endpoint_never_shows_its_credentials() -> None:
 
 
 def test_tls_files_that_are_missing_are_named() -> None:
-    with pytest.raises(ConfigError, match="could not be loaded"):
+    with pytest.raises(ConfigError, match="could not be loaded: /nowhere: No such file"):
         parse_url("rediss://h?ssl_ca_certs=/nowhere").ssl_context()
     assert parse_url("redis://h").ssl_context() is None
 
@@ -72,3 +72,50 @@ def test_a_clusters_nodes_are_endpoints_of_their_own() -> None:
     assert nodes == [
         Endpoint(host=host, port=port, username="me", password="p") for host, port in (("h1", 1), ("h2", 2))
     ]
+
+
+FILES = Tls(ca_file="/a folder/ca.pem", certificate_file="/c&d.pem", key_file="/k.pem")
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkeys"])
+def test_tls_files_go_into_a_url_and_come_out_again(scheme: str) -> None:
+    endpoint = parse_url(FILES.url(f"{scheme}://me:p%40ss@h:1/2"))
+    assert endpoint == Endpoint(
+        host="h", port=1, db=2, username="me", password="p@ss", tls=True,
+        ca_file="/a folder/ca.pem", certificate_file="/c&d.pem", key_file="/k.pem",
+    )  # fmt: skip
+
+
+def test_what_a_url_says_of_tls_itself_stands() -> None:
+    assert parse_url(FILES.url("rediss://h?ssl_ca_certs=/mine")).ca_file == "/mine"
+    assert parse_url(FILES.url("redis+cluster://h1,h2")).others == (("h2", 6379),)
+    assert Tls().url("redis://h?db=1") == "rediss://h?db=1"
+    for url in ("unix:///run/valkey.sock", "h:6379", ""):
+        with pytest.raises(ConfigError, match="TLS is for"):
+            FILES.url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "advice"),
+    [
+        ("rediss://h", "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] x", "; give a client certificate"),
+        ("rediss://h", "Connection reset by peer", "; if it asks for one: give a client certificate"),
+        ("rediss://h?ssl_certfile=/c", "Connection reset by peer", "; if it refuses our certificate"),
+        ("rediss://h", "no answer within 5 s", "; if it does not speak TLS, use redis://"),
+        ("redis://h", "Connection closed by server.", "; if it serves TLS alone, use rediss://"),
+        ("redis://h", "no answer within 5 s", ""),
+        ("redis://h", "Connection refused", ""),
+        ("unix:///s", "Connection reset by peer", ""),
+    ],
+)
+def test_a_connection_that_fails_says_what_to_look_at(url: str, text: str, advice: str) -> None:
+    endpoint = parse_url(url)
+    assert str(unreachable(endpoint, text)).startswith(f"{endpoint}: {text}{advice}")
+    if "SSL" not in text:
+        assert str(unreachable(endpoint, text, opening=False)) == f"{endpoint}: {text}"
+    assert unreachable(endpoint, text).code is None
+
+
+def test_a_refusal_has_the_servers_code() -> None:
+    assert refusal(parse_url("redis://h"), "NOPERM no").code == "NOPERM"
+    assert refusal(parse_url("redis://h"), "whatever").code is None

@@ -1,19 +1,14 @@
 import asyncio
-import shutil
 import socket
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from heliograph.bus import resp
 from heliograph.bus.connection import connect
-from heliograph.bus.embedded import Server, free_port
+from heliograph.bus.embedded import Server
 from heliograph.bus.endpoint import parse_url
 from heliograph.bus.link import last_id, open_link, run_id
-from heliograph.bus.publisher import Publisher
 from heliograph.errors import BusError
-from tests.conftest import server_binary
 
 
 async def test_replies_come_to_those_who_asked_in_order(any_server: Server) -> None:
@@ -104,37 +99,3 @@ async def test_a_unix_socket_and_another_database_work(tmp_path_factory: pytest.
         link.abort("done")
         async with connect(f"unix://{path}?db=3") as client:
             assert await client.get("a") == b"1"
-
-
-def make_certificate(key: Path, certificate: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not on PATH")
-    subprocess.run(
-        [
-            openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-            "-keyout", key, "-out", certificate,
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-
-
-async def test_tls_works_end_to_end_and_a_strangers_certificate_is_refused(tmp_path: Path) -> None:
-    binary = server_binary("redis")  # The embedded Valkey is built without TLS.
-    for name in ("ours", "theirs"):
-        make_certificate(tmp_path / f"{name}.key", tmp_path / f"{name}.pem")
-    port = free_port()
-    options = [("tls-port", str(port)), ("tls-auth-clients", "no"), ("tls-ca-cert-file", str(tmp_path / "ours.pem"))]
-    options += [("tls-cert-file", str(tmp_path / "ours.pem")), ("tls-key-file", str(tmp_path / "ours.key"))]
-    url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path}"
-    with Server(binary=binary, options=options):
-        async with Publisher(f"{url}/ours.pem") as publisher:
-            publisher.append(await publisher.open_stream("s"), b"1")
-        async with connect(f"{url}/ours.pem") as client:
-            assert await client.xlen("s") == 1
-        with pytest.raises(BusError, match="certificate verify failed"):
-            await open_link(parse_url(f"{url}/theirs.pem"), name="test", timeout_s=5)
-        with pytest.raises(BusError, match="certificate verify failed"):
-            await connect(f"{url}/theirs.pem").__aenter__()

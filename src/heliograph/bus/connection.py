@@ -13,8 +13,7 @@ from redis import exceptions as foreign
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from heliograph.bus.endpoint import Endpoint, parse_url, refusal
-from heliograph.errors import BusError
+from heliograph.bus.endpoint import Endpoint, parse_url, refusal, unreachable
 
 
 @contextlib.asynccontextmanager
@@ -60,8 +59,9 @@ async def connect(
         )
     )
     async with client:
-        with foreign_errors(endpoint):
+        with foreign_errors(endpoint, opening=True):
             await client.ping()
+        with foreign_errors(endpoint):
             yield client
 
 
@@ -80,8 +80,12 @@ def _pool_settings(endpoint: Endpoint) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def foreign_errors(endpoint: Endpoint) -> Iterator[None]:
+def foreign_errors(endpoint: Endpoint, *, opening: bool = False) -> Iterator[None]:
     """Turn redis-py's errors into `BusError` that say which server it was and what to do.
+
+    Args:
+        endpoint: the server.
+        opening: whether the server has answered nothing yet.
 
     Raises:
         BusError: redis-py raised inside the block.
@@ -90,9 +94,12 @@ def foreign_errors(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except foreign.RedisError as e:
-        raise refusal(endpoint, _with_code(e)) from e
+        text = _with_code(e)
+        # To redis-py a refused login is a kind of broken connection, but it has a code.
+        broken = isinstance(e, foreign.ConnectionError | foreign.TimeoutError) and not text.partition(" ")[0].isupper()
+        raise (unreachable(endpoint, text, opening=opening) if broken else refusal(endpoint, text)) from e
     except OSError as e:
-        raise BusError(f"{endpoint}: {e.strerror or e}") from e
+        raise unreachable(endpoint, e.strerror or str(e), opening=opening) from e
 
 
 _CODES: Final = (

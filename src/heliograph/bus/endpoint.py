@@ -5,6 +5,7 @@
 
 import re
 import ssl
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
@@ -94,12 +95,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.tls:
             return None
+        files = (self.ca_file, self.certificate_file, self.key_file)
         try:
+            for path in files:
+                if path is not None:
+                    Path(path).open("rb").close()  # OpenSSL does not say which of them it could not read.
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.certificate_file is not None:
                 context.load_cert_chain(self.certificate_file, self.key_file)
         except OSError as e:
-            raise ConfigError(f"TLS files of {self} could not be loaded: {e.strerror or e}") from e
+            what = f"{e.filename}: {e.strerror}" if e.filename else e.strerror or str(e)
+            raise ConfigError(f"TLS files of {self} could not be loaded: {what}") from e
         return context
 
 
@@ -180,6 +186,52 @@ _ADVICE: Final = {
     "CLUSTERDOWN": "the cluster does not serve every slot: it comes back when a replica has been promoted",
     "WRONGTYPE": "the key holds something else than a stream: rename or delete it",
 }
+
+
+_CERTIFICATE_WANTED: Final = "give a client certificate and its key (ssl_certfile, ssl_keyfile)"
+_AUTHORITY_UNKNOWN: Final = "it does not know our certificate's authority"
+_TLS_ADVICE: Final = (
+    ("certificate is not valid for", "its certificate is another host's"),
+    ("certificate has expired", "its certificate has expired, or our clock is wrong"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its certificate is not of an authority that we trust: give that authority's (ssl_ca_certs)",
+    ),
+    ("CERTIFICATE_REQUIRED", _CERTIFICATE_WANTED),
+    ("UNKNOWN_CA", _AUTHORITY_UNKNOWN),
+    ("CERTIFICATE_EXPIRED", "our certificate has expired"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS: use redis://, or the port that does"),
+    ("RECORD_LAYER_FAILURE", "it does not speak TLS: use redis://, or the port that does"),
+)
+_CLOSED: Final = ("closed the connection", "Connection closed", "Connection reset")
+_SILENT: Final = ("no answer within", "Timeout")
+
+
+def unreachable(endpoint: Endpoint, text: str, *, opening: bool = True) -> BusError:
+    """Return the error of a connection that failed, with what to do about it where that can be told.
+
+    Args:
+        endpoint: the server.
+        text: what the operating system, OpenSSL, the client library or we ourselves say of it.
+        opening: whether the server had answered nothing yet. One that wants TLS, or does not, or that wants a
+            certificate, may say so only by its silence.
+
+    """
+    advice = next((advice for words, advice in _TLS_ADVICE if words in text), None)
+    if advice is None and opening and not endpoint.path:
+        if any(words in text for words in _SILENT):
+            advice = "if it does not speak TLS, use redis://" if endpoint.tls else None
+        elif any(words in text for words in _CLOSED):
+            advice = _perhaps(endpoint)
+    return BusError(f"{endpoint}: {text}" if advice is None else f"{endpoint}: {text}; {advice}")
+
+
+def _perhaps(endpoint: Endpoint) -> str:
+    if not endpoint.tls:
+        return "if it serves TLS alone, use rediss://"
+    if endpoint.certificate_file is None:
+        return f"if it asks for one: {_CERTIFICATE_WANTED}"
+    return f"if it refuses our certificate: {_AUTHORITY_UNKNOWN}"
 
 
 def refusal(endpoint: Endpoint, text: str) -> BusError:

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import hiredis
 
 from heliograph.bus import resp
-from heliograph.bus.endpoint import Endpoint, refusal
+from heliograph.bus.endpoint import Endpoint, refusal, unreachable
 from heliograph.bus.ids import EntryId, format_id, parse_id
 from heliograph.errors import BusError
 
@@ -244,10 +244,16 @@ async def open_link(
             await _greet(link, endpoint, name)
     except TimeoutError as e:
         link.abort("timed out")
-        raise BusError(f"{endpoint}: no answer within {timeout_s:g} s") from e
+        raise unreachable(endpoint, f"no answer within {timeout_s:g} s") from e
     except OSError as e:
         link.abort("not connected")
-        raise BusError(f"{endpoint}: {e.strerror or e}") from e
+        raise unreachable(endpoint, e.strerror or str(e)) from e
+    except BusError as e:
+        if e.code is not None or link.lost is None:
+            link.abort("not greeted")
+            raise
+        # A server that wants another certificate, or TLS at all, says so only by how it ends the connection.
+        raise unreachable(endpoint, link.lost.removeprefix(f"{endpoint}: ")) from e
     except BaseException:
         link.abort("not greeted")
         raise

@@ -54,6 +54,28 @@ class Authority:
         """
         path.write_bytes(self.certificate)
 
+    def issue(self, *names: str) -> bytes:
+        """Return a key and its certificate, in PEM, for a server or a client of these names and addresses.
+
+        Raises:
+            ValueError: a name is not one that a host can have.
+
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        certificate = (
+            _builder(x509.Name([]), self._certificate.subject, key.public_key())
+            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ) + certificate.public_bytes(serialization.Encoding.PEM)
+
     def server_context(self, *more: str) -> ssl.SSLContext:
         """Return what a server needs to be one of the authority's hosts, or of those named here.
 
@@ -61,20 +83,7 @@ class Authority:
             ValueError: a name is not one that a host can have.
 
         """
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = dict.fromkeys((*self._hosts, *more))
-        certificate = (
-            _builder(x509.Name([]), self._certificate.subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ) + certificate.public_bytes(serialization.Encoding.PEM)
+        pem = self.issue(*dict.fromkeys((*self._hosts, *more)))
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         # Python loads a key from a file only; the file is ours alone, and gone when it has been read.
         descriptor, path = tempfile.mkstemp(suffix=".pem")
