@@ -177,7 +177,7 @@ async def test_an_empty_primary_has_nothing_to_find_but_its_emptiness(shared_val
 
 async def test_a_user_who_may_not_read_is_told(shared_valkey: Server) -> None:
     await fill(shared_valkey, 10)
-    shared_valkey.ask("ACL", "SETUSER", "poor", "reset", "on", ">word", "~*", "+@all", "-exec")
+    shared_valkey.ask("ACL", "SETUSER", "poor", "reset", "on", ">word", "~*", "+@all", "-hgetall")
     try:
         endpoint = parse_url(shared_valkey.url, username="poor", password="word")
         async with Asker(endpoint) as asker:
