@@ -20,7 +20,8 @@ async def test_what_a_server_can_express_is_asked_not_assumed(matrix_server: Ser
     async with open_admin(parse_url(matrix_server.url)) as admin:
         version = binary_version(server_binary)
         assert admin.selectors == (version >= (7, 0))
-        assert ("client|setinfo" in admin.unknown) == (version < (7, 2))
+        assert ("client|setinfo" in admin.unknown) == ((7, 0) <= version < (7, 2))
+        assert ("waitaof" in admin.unknown) == (version < (7, 2))
         assert admin.user == "default"
 
 

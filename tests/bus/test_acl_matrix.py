@@ -42,6 +42,8 @@ FAMILIES: Final = {
     "requests' face": "mirror:credit:request",
     "pledges' face": "mirror:pledge:request",
     "confirmations' face": "mirror:settlement:confirmation",
+    "requests' dead": "mirror:credit:request:dead",
+    "answers' dead": "mirror:credit:response:dead",
     "answers' face": "mirror:credit:response",
     "pledge answers' face": "mirror:pledge:response",
     "reports' face": "mirror:settlement:report",
@@ -75,8 +77,8 @@ MAY: Final[dict[tuple[Role, Place], tuple[Table, str]]] = {
         "",
     ),
     (Role.CUSTODIAN, Place.PRIMARY): (
-        {LEDGER: KEEP, CUSTODIANS: KEEP},
-        f"{UNASKED} script|load script|exists time info wait",
+        {LEDGER: KEEP, CUSTODIANS: KEEP, ("requests' dead",): KEEP},
+        f"{UNASKED} unwatch script|load script|exists time info wait client|id client|unblock",
     ),
     (Role.CUSTODIAN, Place.REPLICA): (
         {RING: f"{LOOK} xinfo|stream", EXCHANGES: f"{LOOK} xinfo|stream"},

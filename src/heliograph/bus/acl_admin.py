@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -162,10 +162,6 @@ class Admin:
         return f"{acl_file} and the configuration file" if acl_file else "the configuration file"
 
 
-def _known_to_nobody(replies: Iterable[tuple[str, Reply]]) -> frozenset[str]:
-    return frozenset(name for name, reply in replies if reply is None)
-
-
 @contextlib.asynccontextmanager
 async def open_admin(endpoint: Endpoint, name: str = "", secret: Secret | None = None) -> AsyncIterator[Admin]:
     """Connect to a server as somebody who may change its users.
@@ -184,9 +180,11 @@ async def open_admin(endpoint: Endpoint, name: str = "", secret: Secret | None =
     try:
         user = (await _ask(link, "ACL", "WHOAMI")).decode()
         selectors = has_selectors(await _ask(link, "ACL", "GETUSER", DEFAULT))
-        # On 6.2 a subcommand is any first word, so that its rules are taken without being known.
-        known = zip(OPTIONAL, await _ask(link, "COMMAND", "INFO", *OPTIONAL), strict=True)
-        yield Admin(link, user, selectors=selectors, unknown=_known_to_nobody(known))
+        # Before selectors a subcommand was any first word, which a rule may name without the server knowing it.
+        asked = [name for name in OPTIONAL if selectors or "|" not in name]
+        told = await _ask(link, "COMMAND", "INFO", *asked)
+        unknown = frozenset(name for name, reply in zip(asked, told, strict=True) if reply is None)
+        yield Admin(link, user, selectors=selectors, unknown=unknown)
     finally:
         link.abort("done")
 

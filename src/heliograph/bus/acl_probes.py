@@ -75,6 +75,7 @@ KEYLESS: Final[dict[str, tuple[str, ...]]] = {
     "client|kill": (NONE,),
     "client|pause": (NONE,),
     "client|tracking": ("OFF",),
+    "client|unblock": ("0",),
     "scan": ("0", "COUNT", "1"),
     "keys": (NONE,),
     "randomkey": (),
@@ -103,6 +104,7 @@ KEYLESS: Final[dict[str, tuple[str, ...]]] = {
     "debug": ("OBJECT", NONE),
     "exec": (),
     "discard": (),
+    "unwatch": (),
 }
 """Commands on no key. Those of a transaction end in an error outside of one."""
 
@@ -149,7 +151,7 @@ def probe_keys(names: Names) -> tuple[str, ...]:
     """Return a key of every family that there is, for a link and its market data, and some that are nobody's."""
     found = [NONE, "CI:acl-probe:ASSET", keys.FEED_DEMAND, keys.FEED_WORKERS, keys.merged_feed(NONE, "spot", 0)]
     found += [f"{exchange}:{NONE}:trades" for exchange in names.exchanges]
-    found += [*faces(Role.CUSTODIAN), *faces(Role.EXCHANGE)]
+    found += [*faces(Role.CUSTODIAN), *faces(Role.EXCHANGE), f"{link_keys.CREDIT_REQUESTS}:dead"]
     for link in filter(None, (names.link, f"{names.link}{NONE}")):
         found += [link_keys.writer(link), link_keys.cursor(link), link_keys.outbox(link), link_keys.out(link)]
         found += [link_keys.acked(link), link_keys.request(link, NONE), link_keys.quarantine(link)]

@@ -204,7 +204,8 @@ def _custodian(names: Names, place: Place) -> Sequence[Grant]:
         return (Grant(Access.READ, (*_LOOK, "xinfo|stream"), (*link_keys.ring(names.link), *faces(Role.EXCHANGE))),)
     if place is Place.BUS:
         return ()
-    return (Grant(Access.BOTH, _LEDGER, (*_owned(names.link), *faces(Role.CUSTODIAN))),)
+    own = faces(Role.CUSTODIAN)
+    return (Grant(Access.BOTH, _LEDGER, (*_owned(names.link), *own, *(f"{face}:dead" for face in own))),)
 
 
 def _auditor(names: Names, place: Place) -> Sequence[Grant]:
@@ -245,7 +246,10 @@ _GRANTS: Final = {
 }
 
 _KEYLESS: Final[Mapping[tuple[Role, Place], tuple[str, ...]]] = {
-    (Role.CUSTODIAN, Place.PRIMARY): (*_TRANSACTION, "script|load", "script|exists", "time", "info", "wait", "waitaof"),
+    (Role.CUSTODIAN, Place.PRIMARY): (
+        *_TRANSACTION,
+        *("unwatch", "script|load", "script|exists", "time", "info", "wait", "waitaof", "client|id", "client|unblock"),
+    ),
     (Role.CUSTODIAN, Place.REPLICA): ("client|id", "client|tracking"),
     (Role.EXCHANGE, Place.REPLICA): (),
     (Role.AUDITOR, Place.PRIMARY): (),
