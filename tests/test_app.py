@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from heliograph.app import Where, at_endpoint, client_limits, feed_settings, open_venues, rest_settings
-from heliograph.config import SECTIONS, ConnectorSettings, RepairSettings, load
+from heliograph.app import Where, at_endpoint, client_limits, feed_settings, open_venues, rest_settings, server_url
+from heliograph.config import SECTIONS, BusSettings, ConnectorSettings, RepairSettings, load
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import SPOT, VenueId
 from heliograph.sim.layouts import played
@@ -44,6 +44,20 @@ def test_every_variable_changes_what_runs(name: str) -> None:
     assert effects(ConnectorSettings.model_construct(**{name: default + 1})) != effects(
         ConnectorSettings.model_construct()
     )
+
+
+def test_the_servers_url_takes_the_files_of_its_tls() -> None:
+    assert server_url(BusSettings.model_construct()) is None
+    plain = BusSettings.model_construct(valkey_url="redis://h")
+    assert (server_url(plain), server_url(plain, "redis://other")) == ("redis://h", "redis://other")
+    files = {"valkey_ca": Path("/ca"), "valkey_cert": Path("/c"), "valkey_key": Path("/k")}
+    secure = BusSettings.model_construct(valkey_url="rediss://h:1?ssl_ca_certs=/mine", **files)
+    assert server_url(secure) == "rediss://h:1?ssl_ca_certs=%2Fmine&ssl_certfile=%2Fc&ssl_keyfile=%2Fk"
+    assert server_url(secure, server_url(secure)) == server_url(secure)
+    with pytest.raises(ConfigError, match="not one of TLS; accepted: rediss"):
+        server_url(secure, "redis://h")
+    with pytest.raises(ConfigError, match="not one of TLS"):
+        server_url(BusSettings.model_construct(**files))
 
 
 def test_an_endpoint_moves_every_market_and_keeps_the_rest() -> None:

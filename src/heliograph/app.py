@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from heliograph.bus.endpoint import Tls
 from heliograph.bus.leases import Identity, Leases
 from heliograph.bus.opening import open_publisher, open_reader
 from heliograph.clock import Clock, SystemClock
@@ -273,8 +274,29 @@ async def open_streams(url: str, bus: BusSettings, *, leased: bool = False) -> A
         BusError: the server is away, or refuses us.
 
     """
+    url = server_url(bus, url) or url
     async with open_publisher(url, leased=leased) as publisher, open_reader(url, {}) as reader:
         yield StreamSink(publisher, reader, stream_maxlen=bus.stream_maxlen, feed_maxlen=bus.feed_maxlen, leased=leased)
+
+
+def server_url(bus: BusSettings, given: str | None = None) -> str | None:
+    """Return the server's URL, with the TLS files of the settings where it names none itself; None where there is none.
+
+    Args:
+        bus: the settings.
+        given: a URL that stands in place of the settings'.
+
+    Raises:
+        ConfigError: there are TLS files, and the URL is not one of TLS.
+
+    """
+    url = given or bus.valkey_url
+    files = [None if path is None else str(path) for path in (bus.valkey_ca, bus.valkey_cert, bus.valkey_key)]
+    if not any(files):
+        return url
+    if url is None or not url.startswith(("rediss", "valkeys")):
+        raise ConfigError("there are files for TLS, but the server's URL is not one of TLS", ("rediss://…",))
+    return Tls(ca_file=files[0], certificate_file=files[1], key_file=files[2]).url(url)
 
 
 @asynccontextmanager

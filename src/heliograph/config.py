@@ -81,6 +81,11 @@ class BusSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_", extra="forbid", frozen=True)
 
     valkey_url: str | None = Field(None, description="redis:// or rediss:// URL of the server; none: an embedded one")
+    valkey_ca: Path | None = Field(
+        None, description="Certificate of the authority that the server's TLS is believed by"
+    )
+    valkey_cert: Path | None = Field(None, description="Our certificate, for a server that asks its clients for one")
+    valkey_key: Path | None = Field(None, description="That certificate's key; none: it is in the certificate's file")
     valkey_binary: Path | None = Field(None, description="The server program to embed, instead of the one found")
     stream_maxlen: Entries = Field(10_000, gt=0, description="Entries kept in each market data stream, about")
     feed_maxlen: Entries = Field(100_000, gt=0, description="Entries kept in each merged feed, about")

@@ -183,7 +183,7 @@ async def _work(order: Order, wanted: Range, venue: Venue, client: rest.Client, 
 @asynccontextmanager
 async def _open_bus(order: Order) -> AsyncIterator[Bus]:
     settings = config.load(BusSettings)
-    url = order.valkey_url or settings.valkey_url
+    url = app.server_url(settings, order.valkey_url)
     if url is None:
         raise ConfigError("--output stream needs a server", ("--valkey URL", "HELIOGRAPH_VALKEY_URL"))
     async with open_publisher(url) as publisher, open_reader(url, {}) as reader:

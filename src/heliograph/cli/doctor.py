@@ -68,7 +68,7 @@ def doctor(patient: Patient, *, as_json: bool) -> int:
 
 async def _look_at_all(patient: Patient, venues: Sequence[str]) -> list[Finding]:
     connector, bus = _settings(ConnectorSettings, patient.settings), _settings(BusSettings, patient.settings)
-    url = patient.url or bus.valkey_url
+    url = app.server_url(bus, patient.url)
     first = [machine_checks.python(), *machine_checks.libraries(), *machine_checks.settings(patient.settings)]
     looks: list[Coroutine[None, None, list[Finding]]] = [
         look("ports", machine_checks.ports(connector), "look at CONNECTOR_WSS_HOST"),

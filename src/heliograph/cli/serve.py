@@ -95,7 +95,7 @@ async def _serve(wanted: Wanted, connector: ConnectorSettings, bus: BusSettings)
     async with AsyncExitStack() as stack:
         stack.enter_context(app.terminations(stop.set))
         venues = await stack.enter_async_context(app.open_venues(wanted.where))
-        url = bus.valkey_url
+        url = app.server_url(bus)
         if url is None:
             server = await stack.enter_async_context(Server(binary=bus.valkey_binary))
             url = server.url
