@@ -26,7 +26,7 @@ def _changed(findings: list[Finding]) -> set[tuple[str, str]]:
     return {(finding.node.split()[0], finding.user) for finding in findings if finding.changed}
 
 
-async def test_all_roles_on_all_nodes_once_and_twice_and_for_good(server_binary: Path) -> None:
+async def test_d11_all_roles_on_all_nodes_once_and_twice_and_for_good(server_binary: Path) -> None:
     async with Pair(binary=server_binary, siblings=1) as pair:
         nodes = nodes_of(pair)
         first = await apply(nodes, scheme_of())
@@ -34,6 +34,8 @@ async def test_all_roles_on_all_nodes_once_and_twice_and_for_good(server_binary:
         made = _changed(first)
         assert {("primary+bus", "custodian"), ("sibling", "custodian"), ("replica", "custodian")} <= made
         assert {node for node, user in made if user.startswith("exchange")} == {"replica"}
+
+        assert [f.user for f in first if "a replica is connected as" in f.found] == ["default", "default"]
 
         second = await apply(nodes, scheme_of(), default_off=True)
         assert not _failed(second)
@@ -128,6 +130,16 @@ async def test_nothing_is_changed_where_not_all_can_be(shared_valkey: Server) ->
         with pytest.raises(ConfigError):
             await apply([here], Scheme(msgspec.structs.replace(NAMES, link=""), scheme_of().accounts))
         assert await admin.ask("ACL", "LIST") == before
+
+
+async def test_a_replica_is_not_told_of_a_user_that_its_primary_may_not_know(mirrored: tuple[Server, Server]) -> None:
+    primary, replica = mirrored
+    alone = await apply([node_of(replica, Place.REPLICA)], scheme_of())
+    assert "primary_not_named" in {finding.code for finding in alone}
+    async with open_admin(parse_url(replica.url), "admin", Secret(password(Role.ADMIN))) as admin:
+        assert (await admin.ask("CONFIG", "GET", "masteruser"))[1] == b""
+    both = await apply([node_of(replica, Place.REPLICA), node_of(primary, Place.PRIMARY)], scheme_of())
+    assert not _failed(both)
 
 
 async def test_the_default_user_stays_on_where_something_failed(shared_valkey: Server) -> None:

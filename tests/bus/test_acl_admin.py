@@ -25,7 +25,7 @@ async def test_what_a_server_can_express_is_asked_not_assumed(matrix_server: Ser
         assert admin.user == "default"
 
 
-async def test_what_is_put_is_read_back_the_same_whatever_the_servers_words(matrix_server: Server) -> None:
+async def test_d08_what_is_put_is_read_back_the_same_whatever_the_servers_words(matrix_server: Server) -> None:
     async with open_admin(parse_url(matrix_server.url)) as admin:
         for role in Role:
             for place in Place:
@@ -36,7 +36,7 @@ async def test_what_is_put_is_read_back_the_same_whatever_the_servers_words(matr
                     assert await admin.state(user.name) is None
 
 
-async def test_a_rule_that_is_refused_changes_nothing(matrix_server: Server) -> None:
+async def test_d08_a_rule_that_is_refused_raises_and_changes_nothing(matrix_server: Server) -> None:
     async with open_admin(parse_url(matrix_server.url)) as admin:
         (user,) = users_of(Role.FEED, "feed", [Place.BUS], NAMES, selectors=True)
         await admin.put(user, SECRET)

@@ -115,7 +115,7 @@ async def test_a_custodian_commits_on_its_own_keys_and_not_on_the_exchanges(matr
         assert not await client.exists(link_keys.ring(LINK)[0])
 
 
-async def test_an_exchange_reads_requests_and_appends_answers_by_either_client(matrix_server: Server) -> None:
+async def test_d10_an_exchange_reads_requests_and_appends_answers_by_either_client(matrix_server: Server) -> None:
     ring = link_keys.ring(LINK)
     async with connect(await _url(matrix_server, Role.EXCHANGE, Place.REPLICA, part="write")) as client:
         for key in ring:
@@ -129,7 +129,7 @@ async def test_an_exchange_reads_requests_and_appends_answers_by_either_client(m
     assert await _denied(matrix_server) == []
 
 
-async def test_what_appending_alone_can_still_do_is_done_to_ones_own_keys(matrix_server: Server) -> None:
+async def test_d10_what_appending_alone_can_still_do_is_done_to_ones_own_keys(matrix_server: Server) -> None:
     """Emptying and bricking a stream need no more than XADD: why each exchange has keys of its own, and several."""
     url = await _url(matrix_server, Role.EXCHANGE, Place.REPLICA, part="write")
     own, next_one = link_keys.mailbox(LINK, "answer", 6), link_keys.mailbox(LINK, "answer", 7)

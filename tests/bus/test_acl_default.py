@@ -63,7 +63,7 @@ async def test_without_its_password_nothing_is_proved(shared_valkey: Server, acc
     assert await _is_open(shared_valkey)
 
 
-async def test_switched_off_nobody_comes_in_and_who_is_in_is_put_out(any_server: Server) -> None:
+async def test_d09_switched_off_nobody_comes_in_and_who_is_in_is_put_out(any_server: Server) -> None:
     inside = await open_link(parse_url(any_server.url), name="test", timeout_s=5)
     await _make_admin(any_server)
     node = node_of(any_server, Place.BUS)

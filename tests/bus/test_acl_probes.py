@@ -51,7 +51,7 @@ async def _fill(link: Link) -> None:
             await link.request("SET", key, "5")
 
 
-async def test_probes_leave_no_trace_even_where_everything_is_allowed(matrix_server: Server) -> None:
+async def test_d12_probes_leave_no_trace_even_where_everything_is_allowed(matrix_server: Server) -> None:
     """Were a right there that must not be, the probe that finds it would be carried out."""
     link = await open_link(parse_url(matrix_server.url), name="test", timeout_s=5)
     try:

@@ -29,7 +29,7 @@ async def apply(nodes: Sequence[Node], scheme: Scheme, *, default_off: bool = Fa
     there is removed.
 
     Args:
-        nodes: every server that the roles work with, a primary before its replicas: they must be known there.
+        nodes: every server that the roles work with.
         scheme: who is to be there. Accounts without a secret are only looked at.
         default_off: in the end, if nothing has failed until then, switch the default user off on every node.
 
@@ -43,7 +43,10 @@ async def apply(nodes: Sequence[Node], scheme: Scheme, *, default_off: bool = Fa
         admins = [await stack.enter_async_context(open_node(node, scheme)) for node in nodes]
         plans = [_plan(node, scheme, admin) for node, admin in zip(nodes, admins, strict=True)]
         for node, admin, plan in zip(nodes, admins, plans, strict=True):
-            findings += await _apply_to(node, scheme, admin, plan)
+            findings += await _put_all(node, admin, plan)
+        known = any({Place.PRIMARY, Place.SIBLING} & {*node.places} for node in nodes)
+        for node, admin in zip(nodes, admins, strict=True):
+            findings += await _settle(node, scheme, admin, primary_known=known)
     findings += await verify(nodes, scheme)
     if default_off:
         failed = any(finding.level is Level.FAIL for finding in findings)
@@ -58,7 +61,7 @@ def _plan(node: Node, scheme: Scheme, admin: Admin) -> Plan:
     return [(account, scheme.users(account, node, selectors=admin.selectors)) for account in scheme.accounts]
 
 
-async def _apply_to(node: Node, scheme: Scheme, admin: Admin, plan: Plan) -> list[Finding]:
+async def _put_all(node: Node, admin: Admin, plan: Plan) -> list[Finding]:
     findings: list[Finding] = []
     listed = await admin.users()
     for account, users in plan:
@@ -68,14 +71,16 @@ async def _apply_to(node: Node, scheme: Scheme, admin: Admin, plan: Plan) -> lis
         for name in sorted({*names_of(account.user)} & {*listed} - {user.name for user in users}):
             await admin.remove(name)
             findings.append(Finding(str(node), name, "user", Level.OK, "removed", changed=True))
-    linked = await _replicate(node, scheme, admin)
-    findings += linked
-    settings = any(finding.changed for finding in linked)
-    where = await admin.persist(settings=settings)
+    return findings
+
+
+async def _settle(node: Node, scheme: Scheme, admin: Admin, *, primary_known: bool) -> list[Finding]:
+    linked = await _replicate(node, scheme, admin, primary_known=primary_known)
+    where = await admin.persist(settings=any(finding.changed for finding in linked))
     if where is None:
         what = "a restart forgets it: start the server with an aclfile, or with a configuration file"
-        return [*findings, Finding(str(node), "", "persistence", Level.WARN, what, "not_persisted")]
-    return [*findings, Finding(str(node), "", "persistence", Level.OK, f"written to {where}")]
+        return [*linked, Finding(str(node), "", "persistence", Level.WARN, what, "not_persisted")]
+    return [*linked, Finding(str(node), "", "persistence", Level.OK, f"written to {where}")]
 
 
 async def _put(node: Node, admin: Admin, user: User, secret: Secret) -> Finding:
@@ -86,13 +91,16 @@ async def _put(node: Node, admin: Admin, user: User, secret: Secret) -> Finding:
     return Finding(str(node), user.name, "user", Level.OK, "made" if held is None else "changed", changed=True)
 
 
-async def _replicate(node: Node, scheme: Scheme, admin: Admin) -> list[Finding]:
+async def _replicate(node: Node, scheme: Scheme, admin: Admin, *, primary_known: bool) -> list[Finding]:
     account = scheme.account(Role.REPLICATION)
     if account is None or account.secret is None or not {Place.REPLICA, Place.SIBLING} & {*node.places}:
         return []
     if account.secret.text is None:
         what = "masterauth wants the password itself, and only its hash is given"
         return [Finding(str(node), account.user, "replication", Level.FAIL, what)]
+    if not primary_known:  # A replica whose user its primary does not know loses it at the next connection.
+        what = "masteruser is left as it is: name the primary too, so that the user is there"
+        return [Finding(str(node), account.user, "replication", Level.WARN, what, "primary_not_named")]
     changed = await admin.replicate_as(account.user, account.secret.text)
     what = "masteruser and masterauth set, for its next connection" if changed else "masteruser was set"
     return [Finding(str(node), account.user, "replication", Level.OK, what, changed=changed)]

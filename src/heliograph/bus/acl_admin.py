@@ -138,6 +138,17 @@ class Admin:
                 changed = True
         return changed
 
+    async def replicas(self) -> list[tuple[str, str]]:
+        """Return the id and the user of every replica's connection.
+
+        Raises:
+            BusError: as `ask`.
+
+        """
+        listed = (await self.ask("CLIENT", "LIST", "TYPE", "replica")).decode()
+        clients = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in listed.splitlines()]
+        return [(client["id"], client.get("user", "")) for client in clients]
+
     async def persist(self, *, settings: bool) -> str | None:
         """Write the users where a restart finds them; return where, or None where the server has no such place.
 

@@ -73,7 +73,7 @@ async def _is_on(admin: Admin) -> bool:
 
 async def _move_replicas(admin: Admin) -> None:
     """Make replicas that are connected as the default user connect anew, and wait until they are somebody."""
-    before = await _replicas(admin)
+    before = await admin.replicas()
     nobody = [number for number, user in before if user == DEFAULT]
     for number in nobody:
         with contextlib.suppress(BusError):  # It has gone by itself.
@@ -83,7 +83,7 @@ async def _move_replicas(admin: Admin) -> None:
     try:
         async with asyncio.timeout(REPLICA_S_MAX):
             while True:
-                users = [user for _, user in await _replicas(admin)]
+                users = [user for _, user in await admin.replicas()]
                 if DEFAULT in users:
                     break
                 if len(users) >= len(before):
@@ -95,13 +95,6 @@ async def _move_replicas(admin: Admin) -> None:
         f"{admin.endpoint}: a replica knows no user but the default one; set its masteruser and masterauth first",
         "replica_uses_default",
     )
-
-
-async def _replicas(admin: Admin) -> list[tuple[str, str]]:
-    """Return the id and the user of every replica's connection."""
-    listed = (await admin.ask("CLIENT", "LIST", "TYPE", "replica")).decode()
-    fields = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in listed.splitlines()]
-    return [(client["id"], client.get("user", "")) for client in fields]
 
 
 async def _refuses_nobody(node: Node) -> None:

@@ -129,16 +129,25 @@ def judged(node: str, user: str, check: str, probes: Sequence[Probe], answers: S
 
 async def _verify_replication(node: Node, scheme: Scheme, admin: Admin) -> list[Finding]:
     account = scheme.account(Role.REPLICATION)
-    if account is None or not {Place.REPLICA, Place.SIBLING} & {*node.places}:
+    if account is None:
         return []
+    strangers = [user for _, user in await admin.replicas() if user != account.user]
+    findings = [
+        Finding(
+            str(node), user, "replication", Level.WARN, f"a replica is connected as this user, not as {account.user}"
+        )
+        for user in strangers
+    ]
+    if not {Place.REPLICA, Place.SIBLING} & {*node.places}:
+        return findings
     name = (await admin.ask("CONFIG", "GET", "masteruser"))[1].decode()
     told = (await admin.ask("INFO", "replication")).decode()
     if name != account.user:
         what = f"replicates as {name or DEFAULT}: apply mends it"
-        return [Finding(str(node), account.user, "replication", Level.FAIL, what)]
+        return [*findings, Finding(str(node), account.user, "replication", Level.FAIL, what)]
     if "master_link_status:up" not in told:
-        return [Finding(str(node), account.user, "replication", Level.FAIL, "is not linked to its primary")]
-    return [Finding(str(node), account.user, "replication", Level.OK, "linked; masteruser is set")]
+        return [*findings, Finding(str(node), account.user, "replication", Level.FAIL, "is not linked to its primary")]
+    return [*findings, Finding(str(node), account.user, "replication", Level.OK, "linked; masteruser is set")]
 
 
 async def _verify_others(node: Node, admin: Admin, names: set[str]) -> list[Finding]:
