@@ -14,7 +14,10 @@ from heliograph.bus.endpoint import parse_url
 from heliograph.cli.acl import Wanted, apply, show, verify
 from heliograph.config import described
 from heliograph.errors import ConfigError
+from heliograph.sim.authority import Authority
+from tests.bus.certificates import certify, with_tls
 from tests.cli.commands import finished
+from tests.conftest import binary_of
 
 PASSWORD = "hunter2 hunter2 hunter2"
 
@@ -117,6 +120,26 @@ def test_passwords_come_from_a_file_as_well_and_as_hashes(
     assert apply(Wanted(bus=[valkey.url], settings=file), default_off=False, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)["findings"]
     assert {f["user"] for f in told if f["changed"]} == {"feed"}
+
+
+def test_over_tls_with_the_settings_files_replication_included(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    binary = with_tls(binary_of("redis-7.0"))
+    authority = Authority()
+    files = certify(tmp_path, "operator", authority)
+    for name, path in (("CA", files.ca_file), ("CERT", files.certificate_file), ("KEY", files.key_file)):
+        monkeypatch.setenv(f"HELIOGRAPH_VALKEY_{name}", str(path))
+    with Pair(binary=binary, tls=certify(tmp_path, "server", authority)) as pair:
+        ports = (pair.primary.port, pair.replica.port)
+        primary, replica = ([f"rediss://127.0.0.1:{port}"] for port in ports)
+        wanted = Wanted(link="acme", primary=primary, replica=replica)
+        code = apply(wanted, default_off=True, as_json=True)
+        told = json.loads(capsys.readouterr().out)
+        assert code == 0, [f for f in told["findings"] if f["level"] != "ok"]
+        assert verify(wanted, as_json=False) == 0
+        with pytest.raises(ConfigError, match="not one of TLS"):
+            verify(Wanted(bus=[f"redis://127.0.0.1:{ports[0]}"]), as_json=False)
 
 
 @pytest.mark.parametrize(

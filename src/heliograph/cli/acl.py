@@ -18,7 +18,7 @@ from heliograph.bus.acl_scheme import Account, Finding, Level, Node, Scheme
 from heliograph.bus.acl_verify import drift
 from heliograph.bus.acl_verify import verify as hold_against
 from heliograph.bus.endpoint import Endpoint, parse_url
-from heliograph.config import AclSettings
+from heliograph.config import AclSettings, BusSettings
 from heliograph.errors import ConfigError
 from heliograph.model.instrument import SPOT
 from heliograph.venues import VENUES
@@ -73,9 +73,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Return the servers, primaries first; one that is named for several places is one.
 
         Raises:
-            ConfigError: a URL cannot be used, or there is none.
+            ConfigError: a URL cannot be used.
 
         """
+        bus = config.load(BusSettings, self.settings)
         places: dict[tuple[str, int, str], tuple[Endpoint, list[Place]]] = {}
         for place, urls in (
             (Place.PRIMARY, self.primary),
@@ -83,7 +84,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             (Place.BUS, self.bus),
             (Place.REPLICA, self.replica),
         ):
-            for endpoint in (one for url in urls for one in parse_url(url).all()):
+            for endpoint in (one for url in urls for one in parse_url(app.server_url(bus, url) or url).all()):
                 address = (endpoint.host, endpoint.port, endpoint.path)
                 places.setdefault(address, (endpoint, []))[1].append(place)
         return [Node(endpoint, tuple(where)) for endpoint, where in places.values()]
