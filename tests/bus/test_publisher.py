@@ -245,7 +245,8 @@ async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(any_bin
 
 
 def _forget(directory: Path, *, keep: float) -> None:
-    for path in directory.rglob("*.incr.aof"):
+    parts = list(directory.rglob("*.incr.aof")) or [directory / "appendonly.aof"]  # One file until Redis 7.
+    for path in parts:
         os.truncate(path, int(path.stat().st_size * keep))
 
 
