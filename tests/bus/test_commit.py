@@ -94,7 +94,7 @@ EVERYTHING = Commit(
         Append("log", {"f": "v"}),
         Append("log", {"f": "w"}),
         Append("emptied", {"f": "v"}, "99-1"),
-        Rank("zset", "n", 2**53),
+        Rank("zset", {"n": 2**53}),
         Unrank("zset", ["m", "none"]),
     ],
 )
@@ -157,7 +157,7 @@ async def test_one_expectation_that_is_not_so_and_nothing_is_written(
                 ("string", PutText(key, "v")),
                 ("stream", Append(key, {"f": "v"}, "99-99")),
                 ("stream", TrimBelow(key, "0-0")),
-                ("zset", Rank(key, "m", 1)),
+                ("zset", Rank(key, {"m": 1})),
                 ("zset", Unrank(key, ["m"])),
             )
             if kind != key

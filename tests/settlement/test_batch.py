@@ -95,7 +95,7 @@ def test_an_order_is_one_commit_of_hold_message_cursor_journal_and_deadline() ->
     assert new
     commit = batch.commit()
     assert put(commit, key("r")) == fields_of(request) | {"version": "1"}
-    assert put(commit, POSITION) == fields_of(Position(Decimal("5.5"), Decimal("4.5"))) | {"version": "2"}
+    assert put(commit, POSITION) == {"available": "5.5", "held": "4.5", "version": "2"}, "what changed, and no more"
     assert put(commit, OUTBOX) == {"1": seal("r")(Slot(1, 0, "")).raw}
     assert put(commit, link_keys.cursor(LINK)) == {"recorded": "1", "recorded_digest": seal("r")(Slot(1, 0, "")).digest}
     [entry] = batch.entries
@@ -103,7 +103,7 @@ def test_an_order_is_one_commit_of_hold_message_cursor_journal_and_deadline() ->
         Append(link_keys.journal(LINK), entry_fields(entry), "2-0")
     ]
     assert put(commit, link_keys.head(LINK)) == {"n": "2", "hash": entry.hash}
-    assert of_kind(commit, Rank, link_keys.open_requests(LINK)) == [Rank(link_keys.open_requests(LINK), "r", 5)]
+    assert of_kind(commit, Rank, link_keys.open_requests(LINK)) == [Rank(link_keys.open_requests(LINK), {"r": 5})]
     assert not put(commit, CREDIT), "nothing is granted yet"
     [body] = bodies(batch)
     assert body.cause == Cause("order", "r", 1, seal("r")(Slot(1, 0, "")).digest)
@@ -126,7 +126,8 @@ def test_each_step_is_decided_upon_the_one_before_and_each_record_written_once()
     record(batch, "c", order("1", "decrease"))
     commit = batch.commit()
     final = Position(Decimal(6), Decimal(0), Decimal(3), Decimal(1))
-    assert put(commit, POSITION) == fields_of(final) | {"version": "6"}
+    assert put(commit, POSITION) == {"available": "6", "granted": "3", "returning": "1", "version": "6"}
+    assert batch.position(USER, ASSET) == final
     assert put(commit, key("a"))["version"] == "2"
     assert put(commit, CREDIT) == {
         "user_id": USER, "asset": ASSET, "amount": "4", "timestamp": "1700000000", "last_updated": "1700000000",

@@ -228,7 +228,7 @@ class Auditor:
         for key, fields in body.records.items():
             if key.startswith(prefix):
                 try:
-                    due += self._request_step(n, key, record_of(Request, fields, key))
+                    due += self._request_step(n, key, record_of(Request, self._merged(key, fields), key))
                 except SettlementError as e:
                     self._find(Finding(e.code, n, key, str(e)))
         made = [t for t in transfers if (t.debit, t.credit) in REQUEST_WAYS]
@@ -279,7 +279,12 @@ class Auditor:
                 self._changed[link_keys.contra(self.link, transfer.asset)] = entry.n
         for key, fields in body.records.items():
             self._changed[key] = entry.n
-            self._records[key] = fields
+            self._records[key] = self._merged(key, fields)
+
+    def _merged(self, key: str, changes: Mapping[str, str | None]) -> Fields:
+        """Return a record's fields after a step."""
+        fields = {**self._records.get(key, {}), **changes}
+        return {name: text for name, text in fields.items() if text is not None}
 
     def _compare(self, key: str, fields: Mapping[str, str]) -> None:
         if key == link_keys.cursor(self.link):

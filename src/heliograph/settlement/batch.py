@@ -7,6 +7,7 @@ record that changes. So a belief that was wrong costs a refusal, and never money
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -38,9 +39,12 @@ from heliograph.settlement.ledger import CONTRAS, Account, Books, Position, Tran
 from heliograph.settlement.link import custodian
 from heliograph.settlement.link.custodian import Cursor, Writer
 from heliograph.settlement.link.sequence import Arrival, Slot
-from heliograph.settlement.records import VERSION, Cause, Contra, Fields, body_text, credit_of, fields_of
+from heliograph.settlement.records import VERSION, Cause, Contra, Credit, body_text, changes_of, credit_of, fields_of
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+_position = lru_cache(65_536)(link_keys.position)
+_credit = lru_cache(65_536)(link_keys.credit)
 
 STEPS_MAX: Final = 500
 """Steps of one batch: some 30,000 arguments, which the server takes a few milliseconds for."""
@@ -48,7 +52,7 @@ FIELD: Final = "data"
 """The field of an entry that holds an envelope."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A record as it is believed to be: its version and its content; 0 and None while there is none."""
 
     version: int
@@ -104,7 +108,8 @@ class Batch:
         """The journal's entries of the steps so far."""
         self.base = (copy.cursor, copy.head, copy.acked)
         self._records: dict[str, Held] = {}
-        self._credit: dict[str, Fields] = {}
+        self._changes: dict[str, dict[str, str | None]] = {}
+        self._credit: dict[str, Credit] = {}
         self._recorded: dict[int, bytes] = {}
         self._appended: list[Append] = []
         self._open: dict[str, int | None] = {}
@@ -158,7 +163,7 @@ class Batch:
             SettlementError: `not_read`.
 
         """
-        return self.record_at(Position, link_keys.position(self.copy.link, user, asset)) or Position()
+        return self.record_at(Position, _position(self.copy.link, user, asset)) or Position()
 
     def contra(self, asset: str) -> Contra:
         """Return an asset's contra accounts, zero if there are none.
@@ -201,7 +206,7 @@ class Batch:
         sealed = self._sealed(seal)
         self._enter_request(Cause("order", request_id, sealed.seq, sealed.digest), change, self._after(sealed))
         self._recorded[sealed.seq] = sealed.raw
-        self._open[request_id] = order.expires_ns // NS_PER_MS
+        self._open[request_id] = -(-order.expires_ns // NS_PER_MS)  # Rounded up: 0 means that there is none.
         return change.request, True
 
     def cancel(self, request_id: str, seal: Callable[[Slot], Sealed]) -> Request:
@@ -409,19 +414,22 @@ class Batch:
         positions, contras = books
         for (user, asset), position in positions.items():
             before = self.position(user, asset)
-            self._put(link_keys.position(link, user, asset), position)
+            self._put(_position(link, user, asset), position)
             if position.credit != before.credit:
                 credit = credit_of(user, asset, position.credit, cursor.applied, self.now_ns)
-                self._credit[link_keys.credit(user, asset)] = fields_of(credit)
+                self._credit[_credit(user, asset)] = credit
         for (account, asset), amount in contras.items():
             contra = msgspec.structs.replace(self.contra(asset), **{account: amount})
             self._put(link_keys.contra(link, asset), contra)
-        said: dict[str, Fields] = {}
+        said: dict[str, dict[str, str | None]] = {}
         for key, value in records.items():
             version = known[key].version + 1
+            changes = changes_of(known[key].value, value)
+            changes[VERSION] = str(version)
             self._records[key] = Held(version, value)
-            said[key] = fields_of(value) | {VERSION: str(version)}
-        body = body_text(cause, cursor.applied, tuple(transfers), said)
+            self._changes.setdefault(key, {}).update(changes)
+            said[key] = changes
+        body = body_text(cause, cursor.applied, transfers, said)
         entry = follow(self.head, self.now_ns, body)
         self.entries.append(entry)
         self.head = entry.head
@@ -445,12 +453,17 @@ class Batch:
 
     def _writes(self) -> list[Write]:
         link = self.copy.link
-        writes: list[Write] = [
-            PutFields(key, fields_of(held.value) | {VERSION: str(held.version)})
-            for key, held in self._records.items()
-            if held.value is not None
-        ]
-        writes += [PutFields(key, fields) for key, fields in self._credit.items()]
+        writes: list[Write] = []
+        for key, held in self._records.items():
+            assert held.value is not None
+            changes = self._changes.get(key)
+            if changes is None:
+                changes = changes_of(self.copy.records[key].value, held.value)
+                changes[VERSION] = str(held.version)
+            if gone := [name for name, text in changes.items() if text is None]:
+                writes.append(DropFields(key, gone))
+            writes.append(PutFields(key, {name: text for name, text in changes.items() if text is not None}))
+        writes += [PutFields(key, fields_of(credit)) for key, credit in self._credit.items()]
         before, after = fields_of(self.base[0]), fields_of(self.cursor)
         if moved := {name: text for name, text in after.items() if before[name] != text}:
             writes.append(PutFields(link_keys.cursor(link), moved))
@@ -478,8 +491,9 @@ class Batch:
 
     def _deadlines(self) -> list[Write]:
         key = link_keys.open_requests(self.copy.link)
-        writes: list[Write] = [Rank(key, name, ms) for name, ms in self._open.items() if ms is not None]
+        made = [(name, ms) for name, ms in self._open.items() if ms is not None]
         gone = [name for name, ms in self._open.items() if ms is None]
+        writes: list[Write] = [Rank(key, dict(part)) for part in _parts(made)]
         return [*writes, *(Unrank(key, part) for part in _parts(gone))]
 
 

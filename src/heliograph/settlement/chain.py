@@ -16,7 +16,7 @@ GAPS_MAX: Final = 10_000
 """Gaps that are remembered, to tell an entry that stands in the wrong place from one that never was."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The newest entry: its number and its hash."""
 
     n: int
@@ -27,7 +27,7 @@ GENESIS: Final = Head(0, "")
 """The head of a journal without entries."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a journal.
 
     Args:

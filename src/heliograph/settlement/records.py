@@ -4,12 +4,13 @@ A *record* is a hash that has a `version`: 1 when it is made, and one more at ea
 text, what has several parts is JSON, and what is None has no field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from heliograph.bus import link_keys
 from heliograph.clock import NS_PER_S
@@ -20,6 +21,7 @@ from heliograph.settlement.ledger import ZERO, Account, Transfer
 
 T = TypeVar("T", bound=msgspec.Struct)
 Fields = dict[str, str]
+Text = Callable[[Any], str | None]
 
 VERSION: Final = "version"
 
@@ -52,7 +54,7 @@ class Credit(msgspec.Struct, frozen=True):
     answer_seq: int
 
 
-class Cause(msgspec.Struct, frozen=True):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """Why something changed.
 
     Args:
@@ -69,7 +71,7 @@ class Cause(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
-class Movement(msgspec.Struct, frozen=True, array_like=True):
+class Movement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A transfer in the journal: the fields of `Transfer`, the amount as text."""
 
     asset: str
@@ -80,29 +82,31 @@ class Movement(msgspec.Struct, frozen=True, array_like=True):
     credit_user: str
 
 
-class Body(msgspec.Struct, frozen=True, omit_defaults=True):
+class Body(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a journal entry says.
 
     Args:
         cause: why.
         applied: the exchange's last answer that had taken effect after this step.
         transfers: what moved, in order.
-        records: the fields of each record that was made or changed, by its key; balances are not among them, since
-            they follow from the transfers.
+        records: by its key, the fields that each record was made with or that changed, null for one that went. Balances
+            are not among them, since they follow from the transfers.
 
     """
 
     cause: Cause
     applied: int
     transfers: tuple[Movement, ...] = ()
-    records: Mapping[str, Fields] = {}
+    records: Mapping[str, Mapping[str, str | None]] = {}
 
 
 _bodies: Final = msgspec.json.Decoder(Body)
 _encoder: Final = msgspec.json.Encoder()
 
 
-def body_text(cause: Cause, applied: int, transfers: tuple[Transfer, ...], records: Mapping[str, Fields]) -> str:
+def body_text(
+    cause: Cause, applied: int, transfers: Sequence[Transfer], records: Mapping[str, Mapping[str, str | None]]
+) -> str:
     """Return an entry's body: the same for the same step, to the byte."""
     moves = tuple(
         Movement(t.asset, amount_text(t.amount), t.debit, t.debit_user, t.credit, t.credit_user) for t in transfers
@@ -137,16 +141,19 @@ def transfers_of(body: Body) -> list[Transfer]:
 
 def fields_of(value: msgspec.Struct) -> Fields:
     """Return a struct as the fields of a hash."""
-    fields: Fields = {}
-    for name, plain in _plain(type(value)).items():
-        item = getattr(value, name)
-        if plain is Decimal:
-            fields[name] = amount_text(item)
-        elif plain:
-            fields[name] = str(item)
-        elif item is not None:
-            fields[name] = _encoder.encode(item).decode()
-    return fields
+    names, texts = _shape(type(value))
+    pairs = zip(names, texts, astuple(value), strict=True)
+    return {name: text for name, write, item in pairs if (text := write(item)) is not None}
+
+
+def changes_of(old: msgspec.Struct | None, new: msgspec.Struct) -> dict[str, str | None]:
+    """Return the fields that differ from those of the content before; None for one that goes."""
+    if old is None:
+        return dict(fields_of(new))
+    assert type(old) is type(new)
+    names, texts = _shape(type(new))
+    pairs = zip(names, texts, astuple(old), astuple(new), strict=True)
+    return {name: write(item) for name, write, was, item in pairs if was is not item and was != item}
 
 
 def record_of(kind: type[T], fields: Mapping[str, str], key: str = "") -> T:
@@ -188,6 +195,17 @@ def _plain(kind: type[msgspec.Struct]) -> dict[str, Any]:
         else isinstance(field.type, scalars)
         for field in info.fields
     }
+
+
+@cache
+def _shape(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], tuple[Text, ...]]:
+    """Return the names of a struct's fields, and what renders each."""
+    plain = _plain(kind)
+    return tuple(plain), tuple(amount_text if sort is Decimal else str if sort else _json for sort in plain.values())
+
+
+def _json(item: Any) -> str | None:
+    return None if item is None else _encoder.encode(item).decode()
 
 
 def _decimal(text: str) -> Decimal:
