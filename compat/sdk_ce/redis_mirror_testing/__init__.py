@@ -1,5 +1,45 @@
 """Redis Mirror CE testing: `openoes_testing` under its older name; the objects are the same."""
 
-from openoes_testing import MockRedisClient
+from openoes_testing import (
+    AccountGenerator,
+    AccountValidator,
+    CreditRequestGenerator,
+    CreditRequestScenario,
+    CreditRequestValidator,
+    DataGenerator,
+    DataGenerators,
+    EventGenerator,
+    EventHandlingScenario,
+    EventValidator,
+    IntegrationScenario,
+    MockRedisClient,
+    ResponseValidators,
+    SettlementGenerator,
+    SettlementScenario,
+    SettlementValidator,
+    TestScenario,
+    TestScenarios,
+    Validator,
+)
 
-__all__ = ["MockRedisClient"]
+__all__ = [
+    "AccountGenerator",
+    "AccountValidator",
+    "CreditRequestGenerator",
+    "CreditRequestScenario",
+    "CreditRequestValidator",
+    "DataGenerator",
+    "DataGenerators",
+    "EventGenerator",
+    "EventHandlingScenario",
+    "EventValidator",
+    "IntegrationScenario",
+    "MockRedisClient",
+    "ResponseValidators",
+    "SettlementGenerator",
+    "SettlementScenario",
+    "SettlementValidator",
+    "TestScenario",
+    "TestScenarios",
+    "Validator",
+]
