@@ -45,22 +45,17 @@ async def test_each_is_set_for_its_part(pair: Pair) -> None:
     assert (replica["appendonly"], replica["replica-priority"], replica["replica-read-only"]) == ("no", "0", "no")
 
 
-async def test_each_restarts_by_itself_and_links_again(pair: Pair) -> None:
+async def test_each_restarts_by_itself_and_the_primarys_restart_wipes_what_the_replica_had_alone(pair: Pair) -> None:
     async with connect(pair.primary.url) as upper:
         await upper.set("kept", "1")
     for server in (*pair.siblings, pair.replica, pair.primary):
+        async with connect(pair.replica.url) as lower:
+            await lower.xadd("exchange:stream:B", {"data": "1"})
         await server.restart()
         await pair.linked()
         for other in (pair.primary, pair.replica, *pair.siblings):
             async with connect(other.url) as client:
                 assert await client.get("kept") == b"1"
-
-
-async def test_a_primary_that_restarts_wipes_what_was_written_on_the_replica(pair: Pair) -> None:
-    async with connect(pair.replica.url) as lower:
-        await lower.xadd("exchange:stream:B", {"data": "1"})
-    await pair.primary.restart()
-    await pair.linked()
     async with connect(pair.replica.url) as lower:
         assert await lower.exists("exchange:stream:B") == 0
 
@@ -83,6 +78,9 @@ async def test_a_sibling_takes_the_primarys_place_for_good(server_binary: Path) 
         await pair.linked()
         async with connect(pair.replica.url) as lower:
             assert [await lower.get(key) for key in ("kept", "more")] == [b"1", b"2"]
+        folders = [server.directory for server in (old, new, pair.replica, *pair.siblings)]
+        assert all(folder.exists() for folder in folders)
+    assert not any(folder.exists() for folder in folders), "nothing is left behind"
 
 
 async def test_users_of_its_own_and_a_login_to_replicate_by(server_binary: Path) -> None:
@@ -109,10 +107,7 @@ async def test_users_of_its_own_and_a_login_to_replicate_by(server_binary: Path)
             pair.primary.ask("PING")
 
 
-def test_nothing_is_left_behind_and_folders_stay_where_they_are_given(server_binary: Path, tmp_path: Path) -> None:
-    with Pair(binary=server_binary) as pair:
-        folders = [pair.primary.directory, pair.replica.directory]
-    assert not any(folder.exists() for folder in folders)
+def test_folders_stay_where_they_are_given(server_binary: Path, tmp_path: Path) -> None:
     with Pair(binary=server_binary, directory=tmp_path, siblings=1) as pair:
         pair.primary.ask("SET", "kept", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["primary", "replica", "sibling-0"]
