@@ -1,16 +1,25 @@
 import asyncio
+import random
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
 import pytest
+from aiohttp import web
 
-from heliograph.errors import BusError
+from heliograph.app import beside
+from heliograph.clock import SystemClock
+from heliograph.connect import rest
+from heliograph.errors import BusError, ConfigError
+from heliograph.marketdata.feed import MarketFeed
+from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot
 from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Ticker
 from heliograph.sim import Fault, FaultKind
 from heliograph.venues.contract import Subscription
-from tests.marketdata.field import Field, eventually, field
+from tests.marketdata.doorman import Doorman, behind, keeping
+from tests.marketdata.field import QUICK, Collector, Field, eventually, field
 
 MARKETS = [("spot", "BTCUSDT"), ("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")]
 
@@ -56,6 +65,61 @@ async def test_t2_a_stream_that_is_acknowledged_and_silent_shows_within_the_boun
         health = here.feed.health()
         assert health.stale == tuple(here.candles("ETHUSDT"))
         assert not health.healthy
+
+
+async def test_what_the_market_does_not_stream_is_refused_with_all_that_came_with_it() -> None:
+    async with field() as here:
+        past = msgspec.structs.replace(here.market, past_only=(Interval.M5,))
+        feed = MarketFeed(past, QUICK, here.sink, here.metrics, SystemClock(), here.feed._client)
+        wanted = [*here.candles("BTCUSDT"), Subscription(Channel.CANDLES, here.instrument("BTCUSDT"), Interval.M5)]
+        with pytest.raises(
+            ConfigError, match="streams no candles of interval 5m, though it has past ones; accepted: 1s"
+        ):
+            feed.add(wanted)
+        assert not feed._wanted
+
+
+class Clerk(Doorman):
+    """Has a list of instruments as well, with nothing on it, and gives it out when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.generous = asyncio.Event()
+
+    async def __call__(self, asked: web.BaseRequest) -> web.StreamResponse:
+        if "exchangeInfo" not in asked.path:
+            return await super().__call__(asked)
+        self.asked += 1
+        await self.generous.wait()
+        return web.Response(text='{"symbols":[]}')
+
+
+async def test_however_often_connections_are_lost_each_doubt_is_kept_once_until_the_list_is_there() -> None:
+    settings = msgspec.structs.replace(
+        QUICK, symbols_per_socket_max=1, breaker_failures_max=1000, inactivity_s=60, stable_s=60
+    )
+    refused: list[Subscription] = []
+    clerk, metrics = Clerk(), FeedMetrics("binance", "spot")
+    async with keeping(clerk), rest.Client(rest.Settings(timeout_s=20.0), random.Random(1)) as client:
+        market = msgspec.structs.replace(behind(clerk), rest_url=clerk.url.replace("ws:", "http:"))
+        feed = MarketFeed(
+            market, settings, Collector(), metrics, SystemClock(), client, seed=1,
+            refused=lambda subscriptions, _error: refused.extend(subscriptions),
+        )  # fmt: skip
+        wanted = {Subscription(Channel.TRADES, market.instrument(f"{coin}USDT")) for coin in ("BTC", "ETH", "SOL")}
+        feed.add(tuple(wanted))
+        async with beside(feed.run()):
+            for losses in range(8):
+                await eventually(lambda losses=losses: metrics.reconnections >= 3 * losses and len(clerk.open) == 3)
+                await clerk.cut()
+            await eventually(lambda: metrics.reconnections >= 24 and len(clerk.open) == 3)
+            assert clerk.asked == 1
+            assert set(feed._doubted) == wanted
+            clerk.generous.set()
+            await eventually(lambda: not clerk.open)
+    assert sorted(s.instrument.id for s in refused) == sorted(s.instrument.id for s in wanted)
+    assert clerk.asked <= 2
 
 
 async def test_a_stop_delivers_what_waits_and_does_not_wait_for_ever() -> None:

@@ -1,7 +1,6 @@
 import msgspec
 import pytest
 
-from heliograph.model.interval import Interval
 from heliograph.model.market import Channel, Source
 from heliograph.sim import Fault, FaultKind
 from heliograph.venues.contract import Subscription
@@ -87,12 +86,12 @@ async def test_dropped_frames_are_fetched_instead(stream: str, channel: Channel)
 
 async def test_m11_what_the_venue_refuses_is_told_to_its_owner_and_the_rest_goes_on_without_it() -> None:
     async with field() as here:
-        refused = Subscription(Channel.CANDLES, here.instrument("BTCUSDT"), Interval.S10)
+        (refused,) = here.candles("NOPEUSDT")
         here.feed.add([refused, *here.candles("BTCUSDT")])
         await eventually(lambda: bool(here.refusals))
         subscriptions, error = here.refusals[0]
         assert tuple(subscriptions) == (refused,)
-        assert error.reason == "Invalid interval."
+        assert error.reason == "Invalid symbol."
         assert here.metrics.venue_errors >= 1
         here.feed.remove([refused])
         await here.more_candles("BTCUSDT", 2)

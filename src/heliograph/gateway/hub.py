@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from heliograph.clock import Clock
-from heliograph.errors import ConfigError
 from heliograph.gateway.mailbox import Frames, Key, Update, key_of
 from heliograph.marketdata.sink import Sink
 from heliograph.metrics import FeedMetrics
 from heliograph.model.event import Event
 from heliograph.model.instrument import Instrument
 from heliograph.model.interval import Interval
-from heliograph.model.market import Candle, Gap
+from heliograph.model.market import Candle, Channel, Gap
 from heliograph.venues import markets_of
 from heliograph.venues.contract import Market, Subscription, Venue, VenueError
+from heliograph.venues.offering import require_streamed
 
 LINGER_S: Final = 5.0
 """How long an upstream subscription outlives its last client: reconnecting clients cost the venue nothing."""
@@ -83,9 +83,8 @@ async def find_instruments(
     """
     wanted = markets_of(venue, market, symbols)
     for part, _ in wanted:
-        if streaming is not None and streaming not in part.streamed:
-            there = tuple(f'"interval": "{interval}"' for interval in part.streamed)
-            raise ConfigError(f"{part.venue} {part.market} streams no candles of {streaming}", there)
+        if streaming is not None:
+            require_streamed(part, Channel.CANDLES, streaming)
     parts = [await source.instruments(*part) for part in wanted]
     return [instrument for part in parts for instrument in part]
 

@@ -40,6 +40,7 @@ from heliograph.venues.contract import (
     VenueError,
 )
 from heliograph.venues.keys import require_key
+from heliograph.venues.offering import require_streamed
 
 log = structlog.get_logger()
 
@@ -131,13 +132,21 @@ class MarketFeed:
         )  # fmt: skip
         self._gate = self._make_gate()
         self._pages = Session(0, Connection("", ()), self._around)  # never opened: reads answers while no socket is
-        self._doubted: asyncio.Queue[Sequence[Subscription]] = asyncio.Queue()
+        self._doubted: dict[Subscription, None] = {}  # of those that are wanted, each once, however often
+        self._doubting = asyncio.Event()
         self._supervisor: Supervisor | None = None
         self._requests: Requests | None = None
         self._asked_again: dict[Shard, tuple[int, int]] = {}  # which silence (by its beginning), how often asked
 
     def add(self, subscriptions: Sequence[Subscription]) -> None:
-        """Supply these as well, as soon as the feed runs; one that is supplied already is left as it is."""
+        """Supply these as well, as soon as the feed runs; one that is supplied already is left as it is.
+
+        Raises:
+            ConfigError: the market does not stream one of them; then none is supplied.
+
+        """
+        for subscription in subscriptions:
+            require_streamed(self.market, subscription.channel, subscription.interval)
         now_ns = time.monotonic_ns()
         fresh = tuple(dict.fromkeys(s for s in subscriptions if s not in self._wanted))
         self._wanted.update(dict.fromkeys(fresh, now_ns))
@@ -152,6 +161,7 @@ class MarketFeed:
             if mark is not None:
                 self._left[subscription] = mark
             self._pipeline.forget(subscription)
+            self._doubted.pop(subscription, None)
             kind = {Channel.TICKER: Ticker, Channel.BOOK: BookSnapshot}.get(subscription.channel, subscription.interval)
             self._intake.lanes.forget(subscription.instrument.id, kind)
         if self._supervisor is not None:
@@ -277,12 +287,18 @@ class MarketFeed:
         # What we delivered before it was removed may still be on its way to the store.
         return max((mark for mark in (stored, self._left.get(subscription)) if mark is not None), default=None)
 
+    def _doubt(self, subscriptions: Sequence[Subscription]) -> None:
+        self._doubted.update(dict.fromkeys(s for s in subscriptions if s in self._wanted))
+        self._doubting.set()
+
     async def _inquire(self) -> None:
         """Refuse what is doubted and not listed: it would cost its socket, with all that share it, again and again."""
         while True:
-            doubted = await self._doubted.get()
-            if not any(subscription in self._wanted for subscription in doubted):
+            await self._doubting.wait()
+            self._doubting.clear()
+            if not self._doubted:
                 continue
+            doubted, self._doubted = self._doubted, {}
             try:
                 listed = {instrument.id for instrument in await list_instruments(self._client, self.market)}
             except (VenueRejected, VenueUnreachable, DecodeError) as e:
@@ -398,7 +414,7 @@ class MarketFeed:
             metrics=self.metrics,
             inactivity_s=settings.inactivity_s,
             overlap_s_max=settings.overlap_s_max,
-            doubted=self._doubted.put_nowait,
+            doubted=self._doubt,
         )
 
 
