@@ -90,7 +90,7 @@ def test_a_report_has_one_entry_a_user() -> None:
 
 def test_a_confirmation_lists_what_moved_and_fails_by_user() -> None:
     settled = Confirmation("", 1, tuple(LegOutcome(str(n), "settled") for n in (1, 2, 3, 4)))
-    entries = faces.of_confirmation("c1", REPORT, settled, AT_NS)
+    entries = faces.of_confirmation("c1", REPORT.legs, settled, AT_NS)
     assert [entry.fields["status"] for entry in entries] == ["completed", "completed"]
     assert json.loads(entries[0].fields["details"])["assets_transferred"] == [
         {"asset_id": "BTC", "amount": "0.5"},
@@ -101,7 +101,7 @@ def test_a_confirmation_lists_what_moved_and_fails_by_user() -> None:
         1,
         (LegOutcome("1", "settled"), LegOutcome("2", "settled"), *(LegOutcome(n, "excluded", "frozen") for n in "34")),
     )
-    ann, house = faces.of_confirmation("c1", REPORT, partly, AT_NS)
+    ann, house = faces.of_confirmation("c1", REPORT.legs, partly, AT_NS)
     assert (ann.fields["status"], house.fields["status"]) == ("completed", "failed")
     assert json.loads(house.fields["details"]) == {
         "assets_transferred": [],

@@ -9,7 +9,7 @@ from heliograph.bus.asker import Asker
 from heliograph.bus.embedded import Server
 from heliograph.bus.endpoint import parse_url
 from heliograph.errors import BusError, SettlementError
-from heliograph.settlement.mailbox import Outgoing, payload, scan
+from heliograph.settlement.mailbox import Outgoing, last_ids, payload, scan
 
 LAST_ID = "18446744073709551615-18446744073709551615"
 KEYS = link_keys.ring("acme")
@@ -45,7 +45,7 @@ async def test_an_exhausted_key_is_left_for_the_next(asker: Asker) -> None:
     await asker.ask("XADD", KEYS[0], LAST_ID, "x", "junk")
     await outgoing.append([b"2", b"3"])
     assert outgoing.key == KEYS[1]
-    assert await scan(asker, KEYS) == [b"1", b"2", b"3"]
+    assert [raw for raw in await scan(asker, KEYS) if raw] == [b"1", b"2", b"3"]
 
 
 async def test_when_every_key_is_exhausted_it_says_so(asker: Asker) -> None:
@@ -56,7 +56,7 @@ async def test_when_every_key_is_exhausted_it_says_so(asker: Asker) -> None:
     assert refused.value.code == "ring_exhausted"
     await asker.ask("DEL", KEYS[3])
     await Outgoing(asker, KEYS).append([b"1"])
-    assert await scan(asker, KEYS) == [b"1"]
+    assert [raw for raw in await scan(asker, KEYS) if raw] == [b"1"]
 
 
 async def test_a_key_that_is_no_stream_is_an_error_and_not_a_reason_to_go_on(asker: Asker) -> None:
@@ -66,5 +66,12 @@ async def test_a_key_that_is_no_stream_is_an_error_and_not_a_reason_to_go_on(ask
 
 
 def test_an_entry_without_a_message_has_none() -> None:
-    assert payload([b"x", b"1"]) is None
+    assert payload([b"x", b"1"]) == b""
     assert payload([b"x", b"1", b"data", b"2"]) == b"2"
+
+
+async def test_the_newest_id_of_each_stream_is_told(asker: Asker) -> None:
+    await Outgoing(asker, KEYS).append([b"1", b"2"])
+    (key,) = newest = await last_ids(asker, KEYS)
+    assert key == KEYS[0]
+    assert newest[key] == (await asker.ask("XREVRANGE", key, "+", "-", "COUNT", 1))[0][0].decode()

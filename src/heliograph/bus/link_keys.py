@@ -134,6 +134,16 @@ def cycle(link: str, cycle_id: str) -> str:
     return f"ledger:{part(link)}:cycle:{part(cycle_id)}"
 
 
+def docket(link: str) -> str:
+    """Return P's hash of what is begun and not ended: cycles without an outcome, coins on their way out."""
+    return f"ledger:{part(link)}:docket"
+
+
+def passage(link: str, reference: str) -> str:
+    """Return P's hash of one deposit or withdrawal."""
+    return f"ledger:{part(link)}:passage:{part(reference)}"
+
+
 def freezes(link: str) -> str:
     """Return P's hash of what is frozen, by its level and name."""
     return f"ledger:{part(link)}:freezes"

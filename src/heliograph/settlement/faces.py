@@ -4,7 +4,7 @@ The link is the truth; a face is for readers of the seeds' wire, appended by the
 Times are seconds since the Unix epoch, amounts decimal text. A report of many users has one entry a user, as there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -161,27 +161,27 @@ def of_report(custodian: str, cycle_id: str, report: Report, eod_time: str) -> l
     return faces
 
 
-def of_confirmation(cycle_id: str, report: Report, confirmation: Confirmation, at_ns: int) -> list[Face]:
+def of_confirmation(cycle_id: str, legs: Iterable[Leg], confirmation: Confirmation, at_ns: int) -> list[Face]:
     """Return the faces of a confirmation, one a user of the report.
 
     Args:
         cycle_id: the cycle.
-        report: what is confirmed.
+        legs: what is confirmed.
         confirmation: the custodian's word on it.
         at_ns: when it was given.
 
     """
     outcomes = {outcome.leg_id: outcome for outcome in confirmation.outcomes}
     users: dict[str, list[tuple[Leg, LegOutcome]]] = {}
-    for leg in report.legs:
+    for leg in legs:
         users.setdefault(leg.user, []).append((leg, outcomes[leg.leg_id]))
     second = str(at_ns // NS_PER_S)
     faces = []
-    for user, legs in users.items():
-        failed = [outcome for _, outcome in legs if outcome.outcome != "settled"]
+    for user, theirs in users.items():
+        failed = [outcome for _, outcome in theirs if outcome.outcome != "settled"]
         moved = [
             {"asset_id": leg.asset, "amount": amount_text(abs(Decimal(leg.net)))}
-            for leg, outcome in legs
+            for leg, outcome in theirs
             if outcome.outcome == "settled"
         ]
         details = {"assets_transferred": moved, "timestamp": second}

@@ -12,13 +12,9 @@ import msgspec
 
 from heliograph.bus.asker import Asker
 from heliograph.errors import BusError, SettlementError
+from heliograph.settlement.link.pace import MAILBOX_LENGTH
 
 FIELD: Final = "data"
-LENGTH_MAX: Final = 16_384
-"""Entries of one key that the server keeps, roughly. More than may be unacknowledged at once, so that nothing that is
-still wanted is cut off."""
-WINDOW: Final = 2_048
-"""Answers that may be appended and not acknowledged."""
 _EXHAUSTED: Final = ("exhausted", "equal or smaller")
 
 
@@ -85,7 +81,7 @@ class Outgoing:
         return reply
 
     def _command(self, message: bytes, *options: str) -> tuple[bytes | str | int, ...]:
-        return ("XADD", self.key, *options, "MAXLEN", "~", LENGTH_MAX, "*", FIELD, message)
+        return ("XADD", self.key, *options, "MAXLEN", "~", MAILBOX_LENGTH, "*", FIELD, message)
 
     def _turn(self, error: BusError) -> None:
         """Go on with the next key if this one is exhausted, else raise."""
@@ -106,16 +102,30 @@ async def scan(asker: Asker, keys: Sequence[str], page: int = 512) -> list[bytes
         start = "-"
         while True:
             entries = await asker.ask("XRANGE", key, start, "+", "COUNT", page)
-            found += [message for entry in entries if (message := payload(entry[1])) is not None]
+            found += [payload(entry[1]) for entry in entries]
             if len(entries) < page:
                 break
             start = "(" + entries[-1][0].decode()
     return found
 
 
-def payload(fields: Sequence[bytes]) -> bytes | None:
-    """Return the message of an entry's flat fields, None where it has none: somebody else's entry, or junk."""
+async def last_ids(asker: Asker, keys: Sequence[str]) -> dict[str, str]:
+    """Return the id of each stream's newest entry, of those that have one.
+
+    Raises:
+        BusError: the server is away or refuses.
+
+    """
+    replies = await asker.ask_all([("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys])
+    for reply in replies:
+        if isinstance(reply, BusError):
+            raise reply
+    return {key: entries[0][0].decode() for key, entries in zip(keys, replies, strict=True) if entries}
+
+
+def payload(fields: Sequence[bytes]) -> bytes:
+    """Return the message of an entry's flat fields, empty where it has none: junk."""
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         if name == FIELD.encode():
             return value
-    return None
+    return b""

@@ -51,6 +51,11 @@ class Siblings:
         key = link_keys.request(self.link, request_id)
         return [self._request(key, fields) for fields in await self._ask(key)]
 
+    async def heads(self) -> list[int | None]:
+        """Return the newest journal entry that each sibling has, in the order of the list; None for one without."""
+        found = await self._ask(link_keys.head(self.link))
+        return [int(fields["n"]) if fields and fields.get("n", "").isdigit() else None for fields in found]
+
     async def _ask(self, key: str) -> list[dict[str, str] | None]:
         return list(await asyncio.gather(*(self._fields(asker, key) for asker in self._askers)))
 

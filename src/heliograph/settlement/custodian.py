@@ -1,0 +1,490 @@
+"""The custodian: whoever keeps the coins, and asks an exchange for credit that mirrors them.
+
+::
+
+    async with Custodian(settings) as custodian:
+        await custodian.deposit("alice", "BTC", Decimal(10), "wire-1")
+        await custodian.request("pledge-1", CreditOrder("increase", "alice", "BTC", "5", "Bitcoin", "bc1q"))
+        request = await custodian.final("pledge-1", timeout_s=5)
+
+What a method returns is on the primary. Every change has an id of its caller's choosing, and asking again by the same
+id is always safe: that is what to do after an error that leaves the outcome open.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from decimal import Decimal
+from typing import Final, Self, TypeVar
+
+import msgspec
+import structlog
+
+from heliograph.bus import link_keys
+from heliograph.bus.asker import Asker
+from heliograph.bus.endpoint import Endpoint
+from heliograph.clock import NS_PER_S, Clock, SystemClock
+from heliograph.errors import BusError, SettlementError
+from heliograph.model.settlement import Cancel, CreditOrder, amount_text, name, positive
+from heliograph.settlement import cycle as cycles
+from heliograph.settlement import faces
+from heliograph.settlement.answers import Answers
+from heliograph.settlement.batch import Batch
+from heliograph.settlement.credit import OPEN, Request, State
+from heliograph.settlement.cycle import Cycle
+from heliograph.settlement.desk import Desk, Needs
+from heliograph.settlement.envelope import content, digest
+from heliograph.settlement.keyring import Keyring, PublicKey, Signer
+from heliograph.settlement.ledger import Position, Transfer
+from heliograph.settlement.passage import Docket, Kind, Passage, added, ended, entering, leaving, left, same
+from heliograph.settlement.records import Cause, record_of
+from heliograph.settlement.rounds import Rounds, Sender
+from heliograph.settlement.siblings import Siblings
+from heliograph.settlement.store import Store
+
+T = TypeVar("T")
+
+Payer = Callable[[Passage], Awaitable[None]]
+"""Moves the coins of a withdrawal outside; called again, with the same reference, until it returns."""
+
+TICK_S: Final = 0.25
+SIBLING_S: Final = 0.005
+SIBLING_AWAY_S: Final = 0.5
+_SCANNED: Final = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+class CustodianSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One custodian's end of one link.
+
+    Args:
+        link: which custodian and exchange.
+        name: the custodian's name on the seeds' wire.
+        primary: where the custodian keeps its state; with an append-only file, fsynced at every write.
+        replica: the exchange's replica of it, as a user that may read the mailbox.
+        siblings: every other replica that may be promoted, whole: one that is left out can lose money.
+        signer: the custodian's own key.
+        keys: the exchange's.
+        assets: which assets settle; None for all.
+        window_ns: how long a report may be disputed.
+        quiet_s: after how long without news to look for a mailbox that went back, in seconds.
+
+    """
+
+    link: str
+    primary: Endpoint
+    replica: Endpoint
+    signer: Signer
+    keys: tuple[PublicKey, ...]
+    name: str = "custodian"
+    siblings: tuple[Endpoint, ...] = ()
+    assets: frozenset[str] | None = None
+    window_ns: int = 60 * NS_PER_S
+    quiet_s: float = 0.5
+
+
+class Custodian:
+    """One custodian's end of one link, running; an async context manager.
+
+    Entering it takes the writer's place: whoever had it before is refused from then on, and ends.
+
+    Args:
+        settings: which link, and where.
+        clock: the custodian's.
+        payer: moves a withdrawal's coins outside; None where nothing is to be done.
+
+    """
+
+    def __init__(self, settings: CustodianSettings, *, clock: Clock | None = None, payer: Payer | None = None) -> None:
+        name(settings.link, "link")
+        self.settings = settings
+        self.link = settings.link
+        self._clock = clock or SystemClock()
+        self._payer = payer
+        self._store = Store(settings.primary, settings.link)
+        self._sender = Sender(settings.signer, settings.link)
+        self._answers = Answers(
+            settings.replica, settings.link, Keyring(settings.keys), self._wake, quiet_s=settings.quiet_s
+        )
+        self._rounds = Rounds(
+            self._store,
+            self._sender,
+            self._answers,
+            name=settings.name,
+            assets=settings.assets,
+            window_ns=settings.window_ns,
+            siblings=len(settings.siblings),
+        )
+        self._rounds.told = self._told
+        self._desk = Desk(self._store, self._clock, self._rounds)
+        self._siblings = Siblings(settings.siblings, settings.link)
+        self._reading = Asker(settings.primary, name=f"heliograph-custodian-reads:{settings.link}")
+        self._waiting: dict[str, set[asyncio.Future[Request]]] = {}
+        self._listeners: list[Callable[[Request | Cycle], None]] = []
+        self._stack = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ended: asyncio.Future[None] | None = None
+        """Done once the custodian cannot go on, with the reason; `fenced` if somebody else took over."""
+
+    async def __aenter__(self) -> Self:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.ended.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._store)
+            await stack.enter_async_context(self._siblings)
+            await stack.enter_async_context(self._reading)
+            await self._store.take_over()
+            for run in (self._desk.run, self._answers.run, self._tick, self._watch_siblings, self._pay):
+                task = asyncio.create_task(run(), name=f"custodian {self.link}: {run.__name__}")
+                task.add_done_callback(self._task_ended)
+                self._tasks.append(task)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._tasks.clear()
+        await self._stack.aclose()
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
+
+    def _task_ended(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or self.ended is None or self.ended.done():
+            return
+        error = task.exception() or SettlementError("ended", f"{task.get_name()} ended")
+        _log.error("custodian ended", link=self.link, error=str(error))
+        self.ended.set_exception(error)
+        for task_left in self._tasks:
+            task_left.cancel()
+
+    # What is asked of the custodian.
+
+    async def deposit(
+        self, user: str, asset: str, amount: Decimal, reference: str, chain: str = "", address: str = ""
+    ) -> Position:
+        """Take coins into custody, and return the user's accounts.
+
+        Raises:
+            BadValue: `bad_name`, `bad_amount`.
+            SettlementError: `conflict`: the reference is another passage's; `too_large`.
+
+        """
+        asked = _passage("deposit", reference, user, asset, amount, chain, address)
+
+        def step(batch: Batch) -> Position:
+            key = link_keys.passage(self.link, reference)
+            found = batch.record_at(Passage, key)
+            if found is None:
+                batch.post(Cause("deposit", reference), [entering(asked)], {key: asked})
+            else:
+                same(found, asked)
+            return batch.position(user, asset)
+
+        return await self._desk.do(step, self._passing(asked))
+
+    async def withdraw(
+        self, user: str, asset: str, amount: Decimal, reference: str, chain: str = "", address: str = ""
+    ) -> Position:
+        """Begin to pay coins out, and return the user's accounts; nothing can use the coins from here on.
+
+        Raises:
+            BadValue: `bad_name`, `bad_amount`.
+            SettlementError: `conflict`: the reference is another passage's; `insufficient_available`.
+
+        """
+        asked = _passage("withdrawal", reference, user, asset, amount, chain, address)
+
+        def step(batch: Batch) -> Position:
+            key, docket_key = link_keys.passage(self.link, reference), link_keys.docket(self.link)
+            found = batch.record_at(Passage, key)
+            if found is None:
+                docket = added(batch.record_at(Docket, docket_key) or Docket(), withdrawal=reference)
+                begun = msgspec.structs.replace(asked, journal=batch.head.n + 1)
+                batch.post(Cause("withdrawal", reference), [leaving(asked)], {key: begun, docket_key: docket})
+            else:
+                same(found, asked)
+            return batch.position(user, asset)
+
+        return await self._desk.do(step, self._passing(asked))
+
+    async def request(self, request_id: str, order: CreditOrder) -> Request:
+        """Record a request to the exchange, with a hold on what it is about, and return it; the answer comes later.
+
+        Args:
+            request_id: for ever this order.
+            order: what to ask; with `expires_ns`, the instant from which it is taken back.
+
+        Raises:
+            BadValue: `bad_name`, `bad_amount`.
+            SettlementError: `conflict`: the id is another order's; `insufficient_available`, `insufficient_granted`.
+
+        """
+        name(request_id, "request")
+        order = msgspec.structs.replace(order, amount=amount_text(positive(order.amount)))
+        fingerprint = digest(content(order).encode())
+        seal = self._sender.seal(request_id, order)
+
+        def step(batch: Batch) -> Request:
+            credit = batch.position(order.user, order.asset).credit
+            request, new = batch.record(request_id, order, fingerprint, seal)
+            if new:
+                batch.show([faces.of_order(self.settings.name, request_id, order, credit, batch.now_ns)])
+            return request
+
+        needs = Needs(requests=(request_id,), positions=((name(order.user, "user"), name(order.asset, "asset")),))
+        return await self._desk.do(step, needs)
+
+    async def cancel(self, request_id: str, reason: str = "") -> Request:
+        """Ask for a request back, and return it; it holds what it holds until the exchange answers.
+
+        Raises:
+            SettlementError: `unknown_request`; `final`: it is decided.
+
+        """
+        seal = self._sender.seal(request_id, Cancel(reason))
+        found = await self.find(request_id)
+        if found is None:
+            raise SettlementError("unknown_request", f"there is no request {request_id}")
+
+        def step(batch: Batch) -> Request:
+            request = batch.request(request_id)
+            if request is not None and request.state == "asked":
+                return request
+            return batch.cancel(request_id, seal)
+
+        return await self._desk.do(step, Needs(requests=(request_id,), positions=((found.user, found.asset),)))
+
+    async def final(self, request_id: str, timeout_s: float) -> Request:
+        """Wait until a request is decided, and return it.
+
+        Raises:
+            SettlementError: `timeout`: it is not decided yet, and holds what it holds; `unknown_request`.
+
+        """
+        answer: asyncio.Future[Request] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(request_id, set())
+        waiting.add(answer)
+        try:
+            found = await self.find(request_id)
+            if found is None:
+                raise SettlementError("unknown_request", f"there is no request {request_id}")
+            if found.state not in OPEN:
+                return found
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise SettlementError("timeout", f"request {request_id} has no answer after {timeout_s:g} s") from None
+        finally:
+            waiting.discard(answer)
+            if not waiting:
+                self._waiting.pop(request_id, None)
+
+    async def find(self, request_id: str) -> Request | None:
+        """Return a request, None if there is none of this id."""
+        return await self._desk.do(lambda batch: batch.request(request_id), Needs(requests=(request_id,)))
+
+    async def position(self, user: str, asset: str) -> Position:
+        """Return a user's accounts in one asset."""
+        return await self._desk.do(lambda batch: batch.position(user, asset), Needs(positions=((user, asset),)))
+
+    async def cycle(self, cycle_id: str) -> Cycle | None:
+        """Return a settlement cycle, None if there is none of this id."""
+        key = link_keys.cycle(self.link, cycle_id)
+        return await self._desk.do(lambda batch: batch.record_at(Cycle, key), Needs(records={key: Cycle}))
+
+    async def dispute(self, cycle_id: str, leg_id: str, code: str, reason: str = "") -> Cycle:
+        """Dispute a leg of a report while its window is open.
+
+        Raises:
+            SettlementError: as `cycle.disputed` says; `unknown_cycle`.
+
+        """
+        return await self._judge(
+            cycle_id, lambda cycle, now_ns: cycles.disputed(cycle, leg_id, code, reason, now_ns), "dispute"
+        )
+
+    async def retract(self, cycle_id: str, leg_id: str) -> Cycle:
+        """Take a dispute back.
+
+        Raises:
+            SettlementError: as `cycle.retracted` says; `unknown_cycle`.
+
+        """
+        return await self._judge(cycle_id, lambda cycle, now_ns: cycles.retracted(cycle, leg_id, now_ns), "retract")
+
+    async def _judge(self, cycle_id: str, judge: Callable[[Cycle, int], Cycle], cause: str) -> Cycle:
+        key = link_keys.cycle(self.link, cycle_id)
+
+        def step(batch: Batch) -> Cycle:
+            cycle = batch.record_at(Cycle, key)
+            if cycle is None:
+                raise SettlementError("unknown_cycle", f"there is no cycle {cycle_id}")
+            after = judge(cycle, batch.now_ns)
+            batch.post(Cause(cause, cycle_id), (), {key: after})
+            return after
+
+        return await self._desk.do(step, Needs(records={key: Cycle}))
+
+    async def do(self, step: Callable[[Batch], T], needs: Needs) -> T:
+        """Take a step of one's own, with the others, and return what it returned once the primary has it."""
+        return await self._desk.do(step, needs)
+
+    # What is known without asking for a turn.
+
+    async def positions(self) -> Mapping[tuple[str, str], Position]:
+        """Return every user's accounts, by (user, asset), as the primary has them."""
+        prefix = link_keys.position(self.link, "", "")[:-1]
+        found = {}
+        for key in await self._keys(prefix + "*"):
+            user, _, asset = key.removeprefix(prefix).partition(":")
+            place = link_keys.unpart(user), link_keys.unpart(asset)
+            found[place] = record_of(Position, await self._hash(key), key)
+        return found
+
+    async def requests(self, *, user: str | None = None, states: Collection[State] | None = None) -> list[Request]:
+        """Return the requests, of one user and in some states if that is said, in their order."""
+        prefix = link_keys.request(self.link, "")
+        found = [record_of(Request, await self._hash(key), key) for key in await self._keys(prefix + "*")]
+        wanted = [
+            request
+            for request in found
+            if (user is None or request.user == user) and (states is None or request.state in states)
+        ]
+        return sorted(wanted, key=lambda request: request.request_seq)
+
+    async def cycle_ids(self) -> list[str]:
+        """Return the ids of all cycles."""
+        prefix = link_keys.cycle(self.link, "")
+        return sorted(link_keys.unpart(key.removeprefix(prefix)) for key in await self._keys(prefix + "*"))
+
+    def subscribe(self, listener: Callable[[Request | Cycle], None]) -> None:
+        """Be told of each request and cycle that an answer changed, once the primary has it."""
+        self._listeners.append(listener)
+
+    @property
+    def halted(self) -> str:
+        """Why no more answers are taken, empty while they are: one side runs on other data than the other knows."""
+        return self._rounds.halted
+
+    @property
+    def refused(self) -> int:
+        """How many of the exchange's messages were not accepted since the start."""
+        return self._answers.refused
+
+    async def _hash(self, key: str) -> dict[str, str]:
+        flat = await self._reading.ask("HGETALL", key)
+        texts = [item.decode(errors="replace") for item in flat]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    async def _keys(self, pattern: str) -> list[str]:
+        at, found = b"0", set[str]()
+        while True:
+            at, keys = await self._reading.ask("SCAN", at, "MATCH", pattern, "COUNT", _SCANNED)
+            found.update(key.decode() for key in keys)
+            if at == b"0":
+                return sorted(found)
+
+    def _passing(self, passage: Passage) -> Needs:
+        return Needs(
+            positions=((passage.user, passage.asset),),
+            assets=(passage.asset,),
+            records={
+                link_keys.passage(self.link, passage.reference): Passage,
+                link_keys.docket(self.link): Docket,
+            },
+        )
+
+    # The custodian's own tasks.
+
+    def _wake(self) -> None:
+        self._desk.wake()
+
+    def _told(self, item: Request | Cycle) -> None:
+        if isinstance(item, Request) and item.state not in OPEN:
+            for answer in self._waiting.pop(item.id, ()):
+                if not answer.done():
+                    answer.set_result(item)
+        for listener in self._listeners:
+            try:
+                listener(item)
+            except Exception:  # A listener's fault is its own, and is told; the books go on.
+                _log.exception("listener failed", link=self.link)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._desk.wake()
+
+    async def _watch_siblings(self) -> None:
+        """Ask every sibling what it has, often while something waits for it."""
+        while True:
+            if not self.settings.siblings:
+                await asyncio.Event().wait()
+            cursors = await self._siblings.cursors()
+            if cursors != self._rounds.siblings:
+                self._rounds.siblings = cursors
+                self._desk.wake()
+            await asyncio.sleep(SIBLING_AWAY_S if None in cursors else SIBLING_S)
+
+    async def _pay(self) -> None:
+        """Pay out what leaves, one after the other, once every sibling knows."""
+        while True:
+            paid = False
+            for reference in self._rounds.docket.leaving:
+                paid |= await self._pay_out(reference)
+            await asyncio.sleep(0 if paid else TICK_S)
+
+    async def _pay_out(self, reference: str) -> bool:
+        key = link_keys.passage(self.link, reference)
+        passage = await self._desk.do(lambda batch: batch.record_at(Passage, key), Needs(records={key: Passage}))
+        if passage is None or passage.state != "leaving":
+            return False
+        heads = await self._siblings.heads()
+        if any(head is None or head < passage.journal for head in heads):
+            return False
+        try:
+            if self._payer is not None:
+                await self._payer(passage)
+        except Exception as e:  # Whatever the outside world answers, the coins stay where they are until it is done.
+            _log.warning("withdrawal not paid", link=self.link, reference=reference, error=str(e))
+            return False
+
+        def step(batch: Batch) -> None:
+            found = batch.record_at(Passage, key)
+            if found is None or found.state != "leaving":
+                return
+            docket_key = link_keys.docket(self.link)
+            docket = ended(batch.record_at(Docket, docket_key) or Docket(), withdrawal=reference)
+            done = msgspec.structs.replace(found, state="paid")
+            transfers: list[Transfer] = [left(found)]
+            batch.post(Cause("paid", reference), transfers, {key: done, docket_key: docket})
+
+        with contextlib.suppress(BusError):
+            await self._desk.do(step, self._passing(passage))
+        return True
+
+
+def _passage(
+    kind: Kind,
+    reference: str,
+    user: str,
+    asset: str,
+    amount: Decimal,
+    chain: str,
+    address: str,
+) -> Passage:
+    checked = positive(amount_text(amount)) if amount.is_finite() else positive(str(amount))
+    return Passage(
+        reference=name(reference, "reference"),
+        kind=kind,
+        user=name(user, "user"),
+        asset=name(asset, "asset"),
+        amount=checked,
+        chain=chain,
+        address=address,
+        state="done" if kind == "deposit" else "leaving",
+    )

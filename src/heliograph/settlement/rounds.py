@@ -1,0 +1,275 @@
+"""What the custodian does in every turn besides what it is asked: answers, deadlines, cycles, and what may be shown.
+
+Decisions are the pure modules'; here they are put in their order upon one batch.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from heliograph.bus import link_keys
+from heliograph.clock import NS_PER_S
+from heliograph.errors import SettlementError
+from heliograph.model.settlement import Cancel, Confirmation, CreditOrder, Decision, Leg, Report, amount_text
+from heliograph.settlement import cycle as cycles
+from heliograph.settlement import envelope, faces
+from heliograph.settlement.answers import Answers
+from heliograph.settlement.batch import Batch
+from heliograph.settlement.credit import Request
+from heliograph.settlement.cycle import Cycle
+from heliograph.settlement.envelope import Opened, Sealed, content, digest
+from heliograph.settlement.keyring import Signer
+from heliograph.settlement.ledger import Position
+from heliograph.settlement.link import custodian
+from heliograph.settlement.link.sequence import Arrival, Slot
+from heliograph.settlement.passage import Docket, added, ended
+from heliograph.settlement.records import Cause
+from heliograph.settlement.store import Store
+from heliograph.settlement.verification import Terms
+
+ANSWERS_MAX: Final = 128
+"""Answers of one batch."""
+SHOWN_MAX: Final = 500
+"""Messages that one batch shows to the exchange."""
+TICK_NS: Final = NS_PER_S // 4
+"""How often deadlines and windows are looked at."""
+HALTING: Final = frozenset(("broken_chain", "foreign_ack"))
+"""Refusals that mean that one side runs on other data than the other knows: a person must look."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Sender:
+    """What seals the custodian's messages.
+
+    Args:
+        signer: the custodian's key.
+        link: which custodian and exchange.
+
+    """
+
+    def __init__(self, signer: Signer, link: str) -> None:
+        self._signer = signer
+        self._link = link
+
+    def seal(self, message_id: str, body: CreditOrder | Cancel | Confirmation) -> Callable[[Slot], Sealed]:
+        """Return what makes a message for whichever slot is free."""
+
+        def sealed(slot: Slot) -> Sealed:
+            return envelope.seal(self._signer, self._link, "request", slot.seq, message_id, body, slot.ack, slot.prev)
+
+        return sealed
+
+
+class Rounds:
+    """One custodian's turns.
+
+    Args:
+        store: the custodian's state.
+        sender: seals its messages.
+        answers: what the exchange said.
+        name: the custodian's name on the seeds' wire.
+        assets: which assets settle on this link; None for all.
+        window_ns: how long a report may be disputed.
+
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        answers: Answers,
+        *,
+        name: str,
+        assets: frozenset[str] | None,
+        window_ns: int,
+        siblings: int,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._answers = answers
+        self._name = name
+        self._assets = assets
+        self._window_ns = window_ns
+        self._link = store.link
+        self._due: list[Opened] = []
+        self._late: list[str] = []
+        self._ticked_ns = 0
+        self._ticking = False
+        self._flying: deque[tuple[int, list[Request | Cycle]]] = deque()
+        self._news: list[Request | Cycle] = []
+        self.siblings: Sequence[custodian.Cursor | None] = [None] * siblings
+        """What each sibling has, as it said last."""
+        self.halted = ""
+        """Why no more answers are taken: one of `HALTING`, and then a person must look."""
+        self.docket = Docket()
+        """What is begun and not ended."""
+        self.told: Callable[[Request | Cycle], None] = lambda _: None
+        """Called with each request and cycle that an answer changed, once the primary has it."""
+
+    async def needs(self, now_ns: int) -> None:
+        """Read what `steps` will look at."""
+        applied = self._store.cursor.applied
+        self._due = [] if self.halted else self._answers.after(applied, ANSWERS_MAX)
+        self._ticking = now_ns - self._ticked_ns >= TICK_NS
+        self._late = []
+        if self._ticking:
+            self._ticked_ns = now_ns
+            self._late = [name for name, _ in await self._store.open_requests(due_ns=now_ns)][:ANSWERS_MAX]
+        decided = [m.envelope.id for m in self._due if isinstance(m.body, Decision)]
+        reported = [m.envelope.id for m in self._due if isinstance(m.body, Report)]
+        docket_key = link_keys.docket(self._link)
+        await self._store.read(
+            requests=[*decided, *self._late],
+            records={docket_key: Docket} | {link_keys.cycle(self._link, name): Cycle for name in reported},
+        )
+        probe = self._store.batch(now_ns)
+        self.docket = probe.record_at(Docket, docket_key) or Docket()
+        requests = [r for name in (*decided, *self._late) if (r := probe.request(name)) is not None]
+        places = {(r.user, r.asset) for r in requests}
+        for message in self._due:
+            if isinstance(message.body, Report):
+                users = {leg.user for leg in message.body.legs}
+                places |= {(user, leg.asset) for user in users for leg in message.body.legs}
+        open_cycles = self.docket.cycles if self._ticking else ()
+        await self._store.read(
+            positions=places, records={link_keys.cycle(self._link, name): Cycle for name in open_cycles}
+        )
+        if open_cycles:
+            await self._read_cycles(open_cycles, now_ns)
+
+    async def _read_cycles(self, names: Sequence[str], now_ns: int) -> None:
+        probe = self._store.batch(now_ns)
+        legs = [leg for name in names if (cycle := self._cycle(probe, name)) is not None for leg in cycle.legs]
+        await self._store.read(positions={leg.place for leg in legs}, assets={leg.asset for leg in legs})
+
+    def _cycle(self, batch: Batch, name: str) -> Cycle | None:
+        return batch.record_at(Cycle, link_keys.cycle(self._link, name))
+
+    def steps(self, batch: Batch) -> None:
+        """Take the steps that are due."""
+        news: list[Request | Cycle] = []
+        for message in self._due:
+            if batch.full or self.halted:
+                break
+            self._answer(batch, message, news)
+        for request_id in self._late:
+            request = batch.request(request_id)
+            if request is not None and request.state == "held" and not batch.full:
+                news.append(batch.cancel(request_id, self._sender.seal(request_id, Cancel("deadline"))))
+        if self._ticking:
+            self._cycles(batch, news)
+        while self._answers.junk and not batch.full:
+            junk = self._answers.junk.popleft()
+            batch.quarantine({"code": junk.code, "reason": junk.reason, "at_ns": str(batch.now_ns), "data": junk.raw})
+        self._show(batch)
+        self._flying.append((batch.cursor.applied, news))
+
+    def _show(self, batch: Batch) -> None:
+        """Show the exchange what every sibling has."""
+        seq = custodian.publishable(batch.cursor, self.siblings)
+        batch.publish(min(seq, batch.cursor.published + SHOWN_MAX))
+        batch.acknowledge(custodian.acknowledgeable(batch.cursor, batch.acked, self.siblings))
+
+    def done(self) -> None:
+        """Note that the oldest batch on its way is on the primary, and tell what it changed."""
+        applied, news = self._flying.popleft()
+        self._answers.applied(applied)
+        for item in news:
+            self.told(item)
+
+    def forget(self) -> None:
+        """Forget what was believed to be on its way: memory was dropped."""
+        self._flying.clear()
+
+    def _answer(self, batch: Batch, message: Opened, news: list[Request | Cycle]) -> None:
+        said = message.envelope
+        arrival = Arrival(said.seq, said.ack, said.prev, message.digest)
+        try:
+            if isinstance(message.body, Decision):
+                news.append(batch.apply(said.id, message.body, arrival))
+            elif isinstance(message.body, Report):
+                news.append(self._report(batch, said.id, message.body, arrival))
+        except SettlementError as e:
+            self._refused(batch, message, arrival, e)
+
+    def _refused(self, batch: Batch, message: Opened, arrival: Arrival, error: SettlementError) -> None:
+        """An answer of the exchange's that makes no sense here: kept aside, or the end of all answers."""
+        said = message.envelope
+        if error.code in HALTING:
+            self.halted = error.code
+            _log.error("link halted", link=self._link, code=error.code, reason=str(error))
+            return
+        if error.code in ("duplicate", "too_early"):
+            if batch.cursor.applied < said.seq:
+                self._answers.drop(said.seq)
+            return
+        _log.warning("answer refused", link=self._link, code=error.code, reason=str(error))
+        batch.advance("quarantined", said.id, arrival)
+        raw = msgspec.json.encode(said)
+        batch.quarantine({"code": error.code, "reason": str(error), "at_ns": str(batch.now_ns), "data": raw})
+
+    def _report(self, batch: Batch, cycle_id: str, report: Report, arrival: Arrival) -> Cycle:
+        key = link_keys.cycle(self._link, cycle_id)
+        before = self._cycle(batch, cycle_id)
+        positions = {(leg.user, leg.asset): batch.position(leg.user, leg.asset) for leg in report.legs}
+        step = cycles.received(
+            before,
+            cycle_id,
+            report,
+            digest(content(report).encode()),
+            batch.now_ns + self._window_ns,
+            self._terms(batch, report),
+            positions,
+        )
+        docket_key = link_keys.docket(self._link)
+        docket = added(batch.record_at(Docket, docket_key) or Docket(), cycle=cycle_id)
+        records: dict[str, msgspec.Struct] = {key: step.cycle, docket_key: docket}
+        batch.advance("report", cycle_id, arrival, step.transfers, records)
+        return step.cycle
+
+    def _terms(self, batch: Batch, report: Report) -> Terms:
+        """Return what to judge a report by; a user is known who has an account in any asset of the report."""
+        assets = {leg.asset for leg in report.legs}
+        users = {
+            leg.user
+            for leg in report.legs
+            if any(batch.held(link_keys.position(self._link, leg.user, asset)).version for asset in assets)
+        }
+        return Terms(users, assets if self._assets is None else assets & self._assets)
+
+    def _cycles(self, batch: Batch, news: list[Request | Cycle]) -> None:
+        docket_key = link_keys.docket(self._link)
+        for name in self.docket.cycles:
+            cycle = self._cycle(batch, name)
+            if batch.full or cycle is None or cycle.state not in cycles.UNDECIDED:
+                continue
+            docket = batch.record_at(Docket, docket_key) or Docket()
+            if batch.now_ns >= cycle.until_ns:
+                news.append(self.conclude(batch, cycle, ended(docket, cycle=name)))
+                continue
+            step = cycles.retried(cycle, self._positions(batch, cycle))
+            if step.cycle != cycle:
+                cause = Cause("settlement", name)
+                batch.post(cause, step.transfers, {link_keys.cycle(self._link, name): step.cycle})
+                news.append(step.cycle)
+
+    def conclude(self, batch: Batch, cycle: Cycle, docket: Docket) -> Cycle:
+        """Decide a cycle after its window, move its coins, and tell the exchange: one step."""
+        decided = cycles.decided(cycle, batch.now_ns)
+        step = cycles.executed(decided, self._positions(batch, decided))
+        word = cycles.confirmation(step.cycle)
+        records: dict[str, msgspec.Struct] = {
+            link_keys.cycle(self._link, cycle.id): step.cycle,
+            link_keys.docket(self._link): docket,
+        }
+        batch.message("confirmation", cycle.id, self._sender.seal(cycle.id, word), step.transfers, records)
+        legs = [Leg(leg.leg_id, leg.user, leg.asset, amount_text(leg.net)) for leg in step.cycle.legs]
+        batch.show(faces.of_confirmation(cycle.id, legs, word, batch.now_ns))
+        return step.cycle
+
+    def _positions(self, batch: Batch, cycle: Cycle) -> dict[tuple[str, str], Position]:
+        return {leg.place: batch.position(*leg.place) for leg in cycle.legs}
