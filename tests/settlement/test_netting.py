@@ -191,6 +191,17 @@ def test_a_report_says_every_net_in_plain_digits() -> None:
     assert flows(report(netting, 77).legs)[0] == Flow("ann", "BTC", D("3E-18"))
 
 
+def test_the_same_changes_make_the_same_report_in_whichever_order_they_come() -> None:
+    changes = [*trade("1", "cid", "ann", "3", "10"), *trade("2", "bob", "ann", "1", "20")]
+    first = net(changes, "c1.1", 9, "house")
+    assert [(each.asset, each.user) for each in first.nets] == sorted((each.asset, each.user) for each in first.nets)
+    assert net(changes[::-1], "c1.1", 9, "house") == first
+
+
+def test_a_net_is_read_with_its_sign() -> None:
+    assert (signed("2.50"), signed("-2.5")) == (D("2.5"), D("-2.5"))
+
+
 def test_there_is_no_report_of_nothing() -> None:
     assert code(lambda: report(net([], "c1.1", 9, "house"), 77)) == "nothing_to_settle"
 

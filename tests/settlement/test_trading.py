@@ -50,6 +50,11 @@ def test_a_sale_is_reported_out_of_the_limit_and_settled() -> None:
     assert settled(account, D(-4)) == Account(limit=D(1))
 
 
+def test_all_of_the_limit_may_be_sold() -> None:
+    account = reported(traded(increased(Account(), D(5)), D(-5)), D(-5))
+    assert account == Account(settling=D(5))
+
+
 def test_a_purchase_is_reported_and_then_lies_in_custody() -> None:
     account = reported(traded(increased(Account(), D(5)), D(4)), D(4))
     assert account == Account(limit=D(5), arriving=D(4))
