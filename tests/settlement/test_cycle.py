@@ -160,6 +160,20 @@ def test_what_still_waits_at_the_end_is_excluded() -> None:
     assert last.cycle.state == "confirmed"
 
 
+def test_the_end_holds_what_can_be_held_at_last() -> None:
+    positions = {**POSITIONS, ("bob", "BTC"): Position(granted=D(2), returning=D(3))}
+    step = received(positions)
+    answered = {**step.positions, ("bob", "BTC"): Position(granted=D(5))}
+    assert code(lambda: cycles.concluded(step.cycle, answered, UNTIL - 1)) == "window_open"
+    last = cycles.concluded(step.cycle, answered, UNTIL)
+    assert set(outcomes(last.cycle).values()) == {"settled"}
+    assert last.positions["bob", "BTC"] == Position()
+    held, paid = last.transfers[0], Transfer("BTC", D(5), "settling", "bob", "clearing", "")
+    assert (held.debit, held.credit, held.amount) == ("granted", "settling", D(5))
+    assert paid in last.transfers[1:]
+    assert code(lambda: cycles.concluded(last.cycle, last.positions, UNTIL)) == "confirmed"
+
+
 def test_a_disputed_leg_does_not_settle_and_its_coins_come_back() -> None:
     step = received()
     cycle = cycles.disputed(step.cycle, "1-2", "not_my_trade", "never sold", UNTIL - 1)
@@ -234,7 +248,7 @@ def test_a_refused_report_is_calculated_again_as_the_next_attempt() -> None:
 
 def test_a_report_is_taken_once() -> None:
     step = received()
-    assert code(lambda: cycles.received(step.cycle, "c1", REPORT, "digest", 0, TERMS, POSITIONS)) == "duplicate"
+    assert code(lambda: cycles.received(step.cycle, "c1", REPORT, "digest", 0, TERMS, POSITIONS)) == "repeated"
     assert code(lambda: cycles.received(step.cycle, "c1", REPORT, "other", 0, TERMS, POSITIONS)) == "conflict"
     second = msgspec.structs.replace(REPORT, attempt=2)
     assert code(lambda: cycles.received(step.cycle, "c1", second, "other", 0, TERMS, POSITIONS)) == "verified"
@@ -309,7 +323,7 @@ def test_a_confirmation_of_something_else_is_refused(confirmation: Confirmation,
 
 def test_a_confirmation_counts_once() -> None:
     cycle = cycles.answered(asked(), said())
-    assert code(lambda: cycles.answered(cycle, said())) == "duplicate"
+    assert code(lambda: cycles.answered(cycle, said())) == "repeated"
     assert code(lambda: cycles.answered(cycle, said("excluded"))) == "conflict"
     before = cycles.calculated(cycles.cut(cycles.opened("c1"), 40), REPORT, "digest")
     assert code(lambda: cycles.answered(before, said())) == "calculated"

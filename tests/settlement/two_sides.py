@@ -161,7 +161,7 @@ class Settlement(RuleBasedStateMachine):
         self.now += WINDOW
         for cycle in list(self.held.values()):
             if cycle.state in cycles.UNDECIDED and self.now >= cycle.until_ns:
-                self.step(cycles.executed(cycles.decided(cycle, self.now), self.books.positions))
+                self.step(cycles.concluded(cycle, self.books.positions, self.now))
                 self.requests.append((cycle.id, cycles.confirmation(self.held[cycle.id])))
 
     # The exchange.

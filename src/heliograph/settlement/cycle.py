@@ -190,7 +190,7 @@ def answered(cycle: Cycle, confirmation: Confirmation) -> Cycle:
     """Return the exchange's cycle after the custodian's word; what each leg then does to its account: `booked`.
 
     Raises:
-        SettlementError: `duplicate`: it has this answer already; `conflict`: it has another; `wrong_attempt`: the
+        SettlementError: `repeated`: it has this answer already; `conflict`: it has another; `wrong_attempt`: the
             answer to an earlier or a future attempt; `wrong_report`, `wrong_legs`: the answer to something else;
             `unbalanced`: what is said to be settled does not sum to zero; `<state>`: no answer was due.
 
@@ -206,7 +206,7 @@ def answered(cycle: Cycle, confirmation: Confirmation) -> Cycle:
         for leg, said in zip(cycle.legs, confirmation.outcomes, strict=True)
     )
     if cycle.state in ANSWERED:
-        code = "duplicate" if legs == cycle.legs else "conflict"
+        code = "repeated" if legs == cycle.legs else "conflict"
         raise SettlementError(code, f"{cycle.id} has an answer")
     if imbalance(_flows(leg for leg in legs if leg.state == "settled")):
         raise SettlementError("unbalanced", f"what settled of {cycle.id} does not sum to zero")
@@ -246,12 +246,12 @@ def received(
         positions: of every leg's user and asset, where there is one.
 
     Raises:
-        SettlementError: `duplicate`, `conflict`: this attempt is here already, the same or other content;
+        SettlementError: `repeated`, `conflict`: this attempt is here already, the same or other content;
             `wrong_attempt`: not the attempt that is due; `<state>`: the cycle is not refused.
 
     """
     if before is not None and report.attempt == before.attempt:
-        code = "duplicate" if digest == before.report else "conflict"
+        code = "repeated" if digest == before.report else "conflict"
         raise SettlementError(code, f"attempt {report.attempt} of {cycle_id} is here already")
     due = before.attempt + 1 if before is not None else 1
     if report.attempt != due:
@@ -378,6 +378,18 @@ def executed(cycle: Cycle, positions: Mapping[Place, Position]) -> Step:
             changed[leg.place] = moved(position, "settling", "granted", amount)
             transfers.append(within(leg.user, leg.asset, amount, "settling", "granted"))
     return Step(after, changed, tuple(transfers))
+
+
+def concluded(cycle: Cycle, positions: Mapping[Place, Position], now_ns: int) -> Step:
+    """End a cycle after its window in one commit: hold what can be held at last, decide, and move the coins.
+
+    Raises:
+        SettlementError: `window_open`; `<state>`: it is decided already; `too_large`.
+
+    """
+    last = retried(cycle, positions)
+    step = executed(decided(last.cycle, now_ns), {**positions, **last.positions})
+    return Step(step.cycle, {**last.positions, **step.positions}, (*last.transfers, *step.transfers))
 
 
 def confirmation(cycle: Cycle) -> Confirmation:
