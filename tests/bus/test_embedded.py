@@ -10,6 +10,7 @@ import pytest
 from heliograph.bus import embedded
 from heliograph.bus.connection import connect
 from heliograph.bus.embedded import PORTS, Server, binary_version, find_binary
+from heliograph.bus.endpoint import parse_url
 from heliograph.errors import BusError, ConfigError
 
 
@@ -102,6 +103,45 @@ async def test_a_cancelled_start_leaves_no_server(tmp_path: Path) -> None:
         await starting
     with pytest.raises(BusError, match="not running"):
         _ = server.pid
+
+
+def test_one_command_can_be_asked_for_and_a_refusal_is_the_servers(any_binary: Path) -> None:
+    with Server(binary=any_binary) as server, Server(binary=any_binary) as other:
+        assert server.ask("SET", "k", "v" * 100_000) == b"OK"
+        assert len(server.ask("GET", "k")) == 100_000
+        with pytest.raises(BusError) as caught:
+            server.ask("XADD", "k", "*", "a", "b")
+        assert caught.value.code == "WRONGTYPE"
+        other.follow(server)
+        assert other.ask("ROLE")[:3] == [b"slave", b"127.0.0.1", server.port]
+        other.kill()
+        other.start()
+        assert other.ask("ROLE")[0] == b"slave", "it still knows whom to follow"
+        other.follow(None)
+        assert other.ask("ROLE")[0] == b"master"
+        server.kill()
+        with pytest.raises(BusError, match="refused"):
+            server.ask("PING")
+
+
+def test_users_and_settings_of_any_bytes_are_taken_and_nobody_else_may_read_them(
+    any_binary: Path, tmp_path: Path
+) -> None:
+    secret = 'a "quoted" \\ secret'
+    directory = tmp_path / "a folder"
+    acl = ["user default off", "user root on nopass ~* &* +@all"]
+    with Server(
+        binary=any_binary, directory=directory, acl=acl, login=("root", "any"), replication_login=("copy", secret)
+    ) as server:
+        assert server.ask("CONFIG", "GET", "masterauth") == [b"masterauth", secret.encode()]
+        assert server.endpoint == parse_url(server.url, username="root", password="any")
+        server.login = None
+        with pytest.raises(BusError, match="give a user and password"):
+            server.ask("PING")
+    files = [path for path in directory.iterdir() if path.name in ("server.conf", "users.acl")]
+    assert [path.stat().st_mode & 0o077 for path in files] == [0, 0]
+    with pytest.raises(BusError, match="give a user and password"):
+        Server(binary=any_binary, directory=directory, acl=acl).start()
 
 
 def test_a_bad_setting_is_said_with_the_servers_own_words() -> None:

@@ -310,6 +310,25 @@ async def test_cuts_lose_nothing_and_what_was_handled_is_not_handled_again(strea
     assert await stream.pending() == 0
 
 
+async def test_a_killed_server_is_read_on_and_knows_what_was_handled(server_binary: Path) -> None:
+    seen = Seen()
+    async with Server(binary=server_binary, appendfsync="always") as server:
+        stream = Stream(server, "s")
+        stream.link = await open_link(server.endpoint, name="test", timeout_s=5)
+        consumer = stream.consumer()
+        async with running(consumer, seen):
+            await stream.add(0)
+            await seen.until(lambda data: data == [b"0"])
+            await until(lambda: _none(stream))
+            await server.restart()
+            stream.link = await open_link(server.endpoint, name="test", timeout_s=5)
+            await stream.add(1)
+            await seen.until(lambda data: len(data) == 2)
+        stream.link.abort("done")
+    assert seen.data == [b"0", b"1"]
+    assert (consumer.counts.reconnects > 0, consumer.counts.groups_made_again) == (True, 0)
+
+
 async def test_a_killed_consumers_entries_are_claimed_once_by_another(stream: Stream) -> None:
     await stream.add(*range(10))
     async with process(stream, "dead", "hang") as child:
@@ -323,6 +342,20 @@ async def test_a_killed_consumers_entries_are_claimed_once_by_another(stream: St
         await until(lambda: _none(stream))
     assert sorted(seen.data) == [b"%d" % n for n in range(10)], "each once"
     assert sum(heir.counts.claimed for heir in others) == 10
+
+
+async def test_of_many_pending_entries_no_more_are_taken_up_than_may_wait(stream: Stream) -> None:
+    await stream.link.request("XGROUP", "CREATE", stream.name, GROUP, "0", "MKSTREAM")
+    await stream.add(*range(20))
+    for name in ("dead", "one"):
+        await stream.link.request("XREADGROUP", "GROUP", GROUP, name, "COUNT", 10, "STREAMS", stream.name, ">")
+    terms = Terms(dead_after_s=0.2, waiting_max=3)
+    seen, consumer = Seen(), stream.consumer(terms=terms)
+    async with running(consumer, seen):
+        await seen.until(lambda data: len(data) == 20)
+        await until(lambda: _none(stream))
+    assert seen.data == [b"%d" % n for n in (*range(10, 20), *range(10))], "its own first"
+    assert consumer.counts.claimed == 10
 
 
 async def _none(stream: Stream) -> bool:
@@ -416,6 +449,8 @@ async def test_what_is_refused_for_good_is_raised(stream: Stream) -> None:
     assert caught.value.code == "WRONGTYPE"
     with pytest.raises(ConfigError, match="drain_s is 0"):
         Terms(drain_s=0)
+    with pytest.raises(ConfigError, match="could not be loaded"):
+        await Consumer("rediss://127.0.0.1?ssl_ca_certs=/nowhere", stream.name, GROUP, "one").run(Seen())
 
 
 async def test_a_user_that_may_not_unblock_stops_all_the_same(stream: Stream) -> None:

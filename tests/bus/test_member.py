@@ -59,7 +59,7 @@ async def test_a_beat_is_a_sign_of_life_and_brings_and_counts_nothing(link: Link
             pass
     await member.beat(link)
     assert (await _consumers(link))[b"a"] < 20
-    assert await member.pending(link) == [Waiting((1, 0), 1), Waiting((2, 0), 1)]
+    assert await member.pending(link, 99) == [Waiting((1, 0), 1), Waiting((2, 0), 1)]
     assert [entry.id for entry in await _read(link, member)] == [b"3-0"]
 
 
@@ -72,8 +72,8 @@ async def test_only_ones_own_is_delivered_again_and_that_is_counted(link: Link) 
     assert await one.again(link, (2, 0)) == Delivered(b"2-0", None)
     assert await one.again(link, (3, 0)) is None
     assert await one.again(link, (1, 5)) is None
-    assert await one.pending(link) == [Waiting((1, 0), 2), Waiting((2, 0), 1)]
-    assert await other.pending(link) == [Waiting((3, 0), 1)]
+    assert await one.pending(link, 99) == [Waiting((1, 0), 2), Waiting((2, 0), 1)]
+    assert await other.pending(link, 99) == [Waiting((3, 0), 1)]
     assert await link.exchange(one.acknowledgement([b"1-0", b"2-0", b"9-0"]), 1) == 2
 
 
@@ -87,16 +87,17 @@ async def test_the_dead_are_robbed_once_and_the_living_never(link: Link, monkeyp
         while (await _consumers(link))[b"dead"] < 120:
             await alive.beat(link)
             await one.beat(link)
-    assert len(await dead.pending(link)) == 7, "in three pages"
-    assert await dead.pending(link, "dead", 60_000) == []
+    assert len(await dead.pending(link, 99)) == 7, "in three pages"
+    assert len(await dead.pending(link, 5)) == 5
+    assert await dead.pending(link, 99, "dead", 60_000) == []
     second = await open_link(link.endpoint, name="test", timeout_s=5)
-    shares = await asyncio.gather(one.claim(link, 100), other.claim(second, 100))
+    shares = await asyncio.gather(one.claim(link, 99, 100), other.claim(second, 99, 100))
     second.abort("done")
     claimed = sorted(waiting.id for share in shares for waiting in share)
     assert claimed == [(number, 0) for number in range(1, 8)], "each by one of the two"
     assert {waiting.deliveries for share in shares for waiting in share} == {1}, "a claim is no delivery"
-    assert len(await alive.pending(link)) == 3
-    assert await other.claim(link, 100) == []
+    assert len(await alive.pending(link, 99)) == 3
+    assert await other.claim(link, 99, 100) == []
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

@@ -66,7 +66,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     deliveries_max: int = 5
     """How often an entry is delivered before it goes to the dead letters."""
     waiting_max: int = 1000
-    """How many failed entries may wait for their next delivery; while there are so many, nothing new is fetched."""
+    """How many entries may wait for their next delivery; while there are so many, nothing is fetched or claimed."""
     retry_s: float = 1.0
     """The pause after an entry's first failure, in seconds."""
     retry_max_s: float = 60.0
@@ -156,6 +156,7 @@ class Consumer:
         self._slept = False
         self._reading = False
         self._claim_s = 0.0
+        self._more = False
         self.ready = asyncio.Event()
         self.counts = Counts()
         self.last_error: str | None = None
@@ -172,6 +173,7 @@ class Consumer:
 
         Raises:
             BusError: the server refuses us for good: credentials, rights, or a key that is not a stream.
+            ConfigError: the files for TLS cannot be loaded.
 
         """
 
@@ -188,6 +190,7 @@ class Consumer:
 
         Raises:
             BusError: the server refuses us for good: credentials, rights, or a key that is not a stream.
+            ConfigError: the files for TLS cannot be loaded.
 
         """
         await self._run(handler, batch_max)
@@ -197,7 +200,7 @@ class Consumer:
         try:
             async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
                 aside = [tasks.create_task(work) for work in (self._beat_on(), self._await_stop(limit))]
-                refused = await self._consume()
+                refused: BusError | ConfigError | None = await self._consume()
                 for task in aside:
                     task.cancel()
         except TimeoutError:
@@ -212,7 +215,7 @@ class Consumer:
         if refused is not None:
             raise refused
 
-    async def _consume(self) -> BusError | None:
+    async def _consume(self) -> BusError | ConfigError | None:
         """Consume until `stop`, over any number of connections; return the error that is for good, if there is one."""
         attempt = 0
         while not self._stopping.is_set() or self._acknowledging:
@@ -220,6 +223,8 @@ class Consumer:
                 link = await self._connect()
                 attempt = 0
                 await self._serve(link)
+            except ConfigError as e:
+                return e
             except BusError as e:
                 self.last_error = str(e)
                 if e.code in _FATAL_CODES:
@@ -251,7 +256,7 @@ class Consumer:
         # Whoever lives shall have had the time to say so to a server that was away.
         self._claim_s = self._beaten_s + terms.dead_after_s
         try:
-            self._link_id = await self._link.request("CLIENT", "ID")
+            self._link_id = await self._timed(self._link.request("CLIENT", "ID"))
         except BusError as e:
             if e.code != "NOPERM":
                 raise
@@ -285,7 +290,9 @@ class Consumer:
     async def _look_again(self, link: Link) -> None:
         """See what is ours to handle, whatever we remember."""
         self._slept = False
-        self._redeliveries.pending(await self._timed(self._member.pending(link)), time.monotonic_ns())
+        found = await self._timed(self._member.pending(link, self._terms.waiting_max))
+        self._more = len(found) == self._terms.waiting_max
+        self._redeliveries.pending(found, time.monotonic_ns())
 
     def _may_be_robbed(self) -> bool:
         """Tell whether we gave no sign of life for so long that others may handle what we were given."""
@@ -293,14 +300,16 @@ class Consumer:
 
     async def _turn(self, link: Link) -> None:
         """Do what is due, and else wait for entries."""
-        if time.monotonic() >= self._claim_s:
+        if self._more and len(self._redeliveries) < self._terms.waiting_max / 2:
+            await self._look_again(link)
+        if self._room and time.monotonic() >= self._claim_s:
             await self._claim(link)
         waiting = self._redeliveries.take(time.monotonic_ns())
         if waiting is not None:
             await self._redeliver(link, waiting)
             return
         rest_s = self._rest_s()
-        if len(self._redeliveries) >= self._terms.waiting_max:
+        if not self._room:
             await self._pause(rest_s)
             return
         if self._stopping.is_set():
@@ -325,16 +334,24 @@ class Consumer:
         now_ns = time.monotonic_ns()
         next_ns = self._redeliveries.next_ns
         due_s = self._terms.block_s if next_ns is None else (next_ns - now_ns + NS_PER_MS) / NS_PER_S
-        return max(0.001, min(self._terms.block_s, due_s, self._claim_s - now_ns / NS_PER_S))
+        claim_s = self._claim_s - now_ns / NS_PER_S if self._room else self._terms.block_s
+        return max(0.001, min(self._terms.block_s, due_s, claim_s))
+
+    @property
+    def _room(self) -> int:
+        """How many more entries may wait."""
+        return max(0, self._terms.waiting_max - len(self._redeliveries))
 
     async def _claim(self, link: Link) -> None:
-        claimed = await self._timed(self._member.claim(link, int(self._terms.dead_after_s * 1000)))
+        room = self._room
+        claimed = await self._timed(self._member.claim(link, room, int(self._terms.dead_after_s * 1000)))
         if claimed:
             self.counts.claimed += len(claimed)
             self._log.warning("entries of dead consumers were claimed", entries=len(claimed))
         for waiting in claimed:
             self._redeliveries.found(waiting, time.monotonic_ns())
-        self._claim_s = time.monotonic() + self._terms.dead_after_s / 2
+        # There may be more where that came from.
+        self._claim_s = time.monotonic() + (self._terms.dead_after_s / 2 if len(claimed) < room else 0.0)
 
     async def _redeliver(self, link: Link, waiting: Waiting) -> None:
         entry = await self._timed(self._member.again(link, waiting.id))
@@ -429,8 +446,8 @@ class Consumer:
             self._slept = self._may_be_robbed()  # The beat that follows would hide it.
             try:
                 await self._timed(self._member.beat(await self._side()))
-            except BusError as e:
-                if e.code not in GROUP_GONE:
+            except (BusError, ConfigError) as e:
+                if not (isinstance(e, BusError) and e.code in GROUP_GONE):
                     self.last_error = str(e)
             else:
                 self._beaten_s = now_s
@@ -449,7 +466,7 @@ class Consumer:
         limit.reschedule(asyncio.get_running_loop().time() + self._terms.drain_s)
         if self._link_id is None:
             return
-        with contextlib.suppress(BusError):
+        with contextlib.suppress(BusError, ConfigError):
             while self._reading:
                 if await self._timed((await self._side()).request("CLIENT", "UNBLOCK", self._link_id)):
                     return

@@ -100,11 +100,12 @@ class Member:
         """
         await link.request(*self._read("COUNT", 1), _BEYOND_ALL)
 
-    async def pending(self, link: Link, consumer: str | None = None, idle_ms: int = 0) -> list[Waiting]:
-        """Return what was delivered to a consumer and not acknowledged.
+    async def pending(self, link: Link, count_max: int, consumer: str | None = None, idle_ms: int = 0) -> list[Waiting]:
+        """Return what was delivered to a consumer and not acknowledged, in the stream's order.
 
         Args:
             link: to the server.
+            count_max: how much of it.
             consumer: whose; None: ours.
             idle_ms: only what was delivered at least so long ago, in milliseconds.
 
@@ -114,17 +115,19 @@ class Member:
         """
         found: list[Waiting] = []
         start = "-"
-        while True:
+        while len(found) < count_max:
+            count = min(PAGE, count_max - len(found))
             page = await link.request(
-                "XPENDING", self.stream, self.group, "IDLE", idle_ms, start, "+", PAGE, consumer or self.name
+                "XPENDING", self.stream, self.group, "IDLE", idle_ms, start, "+", count, consumer or self.name
             )
             found += [Waiting(parse_id(entry_id), deliveries) for entry_id, _, _, deliveries in page]
-            if len(page) < PAGE:
-                return found
+            if len(page) < count:
+                break
             start = f"({page[-1][0].decode()}"
+        return found
 
-    async def claim(self, link: Link, dead_after_ms: int) -> list[Waiting]:
-        """Take what dead consumers had, and return it; of several that ask, each entry goes to one.
+    async def claim(self, link: Link, count_max: int, dead_after_ms: int) -> list[Waiting]:
+        """Take up to `count_max` of what dead consumers had; of several members that ask, each entry goes to one.
 
         Raises:
             BusError: the server refused, or the connection ended.
@@ -136,7 +139,8 @@ class Member:
             name = seen[b"name"].decode()
             if name == self.name or not seen[b"pending"] or seen[b"idle"] < dead_after_ms:
                 continue
-            had = {waiting.id: waiting for waiting in await self.pending(link, name, dead_after_ms)}
+            found = await self.pending(link, count_max - len(taken), name, dead_after_ms)
+            had = {waiting.id: waiting for waiting in found}
             taken += [had[entry_id] for entry_id in await self._claim(link, had, dead_after_ms)]
         return taken
 
