@@ -22,6 +22,7 @@ from heliograph.settlement.exchange_journal import Choice, Policy
 from heliograph.settlement.ledger import Position
 from heliograph.settlement.link.exchange import Row
 from heliograph.settlement.netting import Change
+from heliograph.settlement.reconcile import reconciled
 from tests.settlement.byhand import CUSTODIAN_KEY, EXCHANGE_KEY, FIVE, TEN, eventually, settings
 
 _numbers = itertools.count()
@@ -34,7 +35,9 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.fixture
-def link() -> str:
+def link(pair: Pair) -> str:
+    """A link of the test's own, on servers that hold nothing else: credit inventories do not say whose link they are."""
+    pair.primary.ask("FLUSHALL")
     return f"both-{next(_numbers)}"
 
 
@@ -66,6 +69,11 @@ async def both(
     ):
         await custodian.deposit("alice", "BTC", TEN, "wire-1")
         yield custodian, exchange
+
+
+async def _agreed(custodian: Custodian, exchange: Exchange) -> bool:
+    """Whether both sides' books are the same, to the last digit and the last message."""
+    return reconciled(await custodian.books(), await exchange.books()).agreed
 
 
 async def test_credit_is_granted_and_given_back(pair: Pair, link: str, tmp_path: Path, replica: Asker) -> None:
@@ -177,6 +185,8 @@ async def test_trades_settle_and_both_sides_agree(pair: Pair, link: str, tmp_pat
         for place, position in (await custodian.positions()).items():
             account = await exchange.account(*place)
             assert (account.limit, account.settling, account.unreported) == (position.credit, 0, 0)
+        await eventually(lambda: _agreed(custodian, exchange))
+        assert (await custodian.audit()).clean
         with pytest.raises(SettlementError) as refused:
             await exchange.report("c2")
         assert refused.value.code == "nothing_to_settle"
@@ -193,6 +203,8 @@ async def test_a_thousand_requests_in_flight_are_answered_once_each(pair: Pair, 
         assert sorted(request.answer_seq for request in final) == list(range(1, 1001))
         assert (await custodian.position("alice", "BTC")).granted == 1
         assert (await exchange.account("alice", "BTC")).limit == 1
+        await eventually(lambda: _agreed(custodian, exchange))
+        assert (await custodian.audit()).clean
 
 
 async def test_what_the_replica_forgets_is_sent_again(pair: Pair, link: str, tmp_path: Path, replica: Asker) -> None:

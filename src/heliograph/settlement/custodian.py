@@ -29,7 +29,9 @@ from heliograph.model.settlement import Cancel, CreditOrder, amount_text, name, 
 from heliograph.settlement import cycle as cycles
 from heliograph.settlement import faces
 from heliograph.settlement.answers import Answers
+from heliograph.settlement.audit import Audit
 from heliograph.settlement.batch import Batch
+from heliograph.settlement.census import audit_primary
 from heliograph.settlement.credit import OPEN, Request, State
 from heliograph.settlement.cycle import Cycle
 from heliograph.settlement.desk import Desk, Needs
@@ -37,6 +39,7 @@ from heliograph.settlement.envelope import content, digest
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
 from heliograph.settlement.ledger import Position, Transfer
 from heliograph.settlement.passage import Docket, Kind, Passage, added, ended, entering, leaving, left, same
+from heliograph.settlement.reconcile import CustodianBooks, Holding
 from heliograph.settlement.records import Cause, record_of
 from heliograph.settlement.rounds import Rounds, Sender
 from heliograph.settlement.siblings import Siblings
@@ -360,6 +363,28 @@ class Custodian:
         """Return the ids of all cycles."""
         prefix = link_keys.cycle(self.link, "")
         return sorted(link_keys.unpart(key.removeprefix(prefix)) for key in await self._keys(prefix + "*"))
+
+    async def books(self) -> CustodianBooks:
+        """Return everything that the exchange's books are compared with."""
+        positions = await self.positions()
+        cycle_keys = [link_keys.cycle(self.link, cycle_id) for cycle_id in await self.cycle_ids()]
+        kept = [record_of(Cycle, await self._hash(key), key) for key in cycle_keys]
+        cursor = await self._desk.do(lambda batch: batch.cursor, Needs())
+        return CustodianBooks(
+            tuple(Holding(*place, position) for place, position in positions.items()),
+            tuple(await self.requests(states=OPEN)),
+            tuple(kept),
+            cursor,
+        )
+
+    async def audit(self) -> Audit:
+        """Replay the journal, and compare every balance and record on the primary with it.
+
+        Raises:
+            BusError: the primary is away or refuses.
+
+        """
+        return await audit_primary(self._reading, self.link)
 
     def subscribe(self, listener: Callable[[Request | Cycle], None]) -> None:
         """Be told of each request and cycle that an answer changed, once the primary has it."""
