@@ -1,3 +1,5 @@
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +64,21 @@ def test_what_goes_to_closed_streams_is_dropped_and_the_rest_stays_in_order(kind
         backlog.cut_bytes -= batch.size
     assert left == [b"%d" % number for number, kind in enumerate(kinds) if kind == "open"]
     assert backlog.pending_bytes == 0
+
+
+def test_what_waits_leaves_the_heap_alone() -> None:
+    """Millions of bytes of small pieces, once they went, left holes that the process kept."""
+    backlog = Backlog()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(20 * BATCH_ENTRIES):
+            append(backlog, [b"%0200d" % number])
+            if len(backlog.datas) >= BATCH_ENTRIES:
+                backlog.close_full()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert backlog.pending_bytes >= 20 * BATCH_ENTRIES * 200
+    assert after - before < 20 * BATCH_ENTRIES * 20  # The stream and the size of each entry.
+    assert backlog.take().datas[1] == b"%0200d" % 1  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ import hiredis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.bus.entries import Batch, Half, Stream, refusals
+from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, OWN_PAGES_BYTES, Batch, Half, Packed, Stream, refusals
 from heliograph.bus.ids import NUMBER_MAX
 from tests.bus.requests import parsed
 
@@ -106,3 +106,26 @@ def test_refusals_are_sorted_by_what_they_mean() -> None:
     assert [(half.target.key, half.id) for half in too_small] == [("a", (5, 0))]
     assert [(half.target.key, text[:9]) for half, text in others] == [("b", "WRONGTYPE")]
     assert refusals(batch, [b"5-0", b"5-0", b"5-1", 3]) == ([], [])
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20), st.integers(0, 40))
+def test_packed_data_reads_back(datas: list[bytes], longer: int) -> None:
+    datas = [*datas, *(bytes([number]) * OWN_PAGES_BYTES for number in range(longer // 10))]
+    assert Packed(datas).datas() == datas
+
+
+def test_a_packed_batch_is_as_it_was_once_it_is_unpacked() -> None:
+    batch = Batch([Stream("a", None, None)] * 2, [b"one", b""])
+    batch.number((5, 6), streams_ahead=set())
+    before = list(batch.commands())
+    batch.pack()
+    assert (batch.entries, batch.size, batch.datas) == (2, 3 + 2 * ENTRY_OVERHEAD_BYTES, [])
+    batch.unpack()
+    batch.unpack()
+    assert list(batch.commands()) == before
+
+
+def test_streams_share_the_start_of_their_feeds_command() -> None:
+    """Three thousand streams are not much, and were a megabyte and a half."""
+    feed = Stream("feed", 10, None)
+    assert Stream("a", 10, feed).feed_head is Stream("b", 10, feed).feed_head

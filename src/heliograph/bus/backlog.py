@@ -43,9 +43,15 @@ class Backlog:
         return self.cut_bytes + self._open_bytes
 
     def close_full(self) -> None:
-        """Make batches of the open entries, as far as they fill them."""
+        """Make batches of the open entries, as far as they fill them.
+
+        They are packed: behind a server that stands still millions of bytes come to wait, and what was taken from the
+        allocator in small pieces among others hardly ever goes back to the system.
+        """
         while len(self.datas) >= BATCH_ENTRIES:
-            self._batches.append(self._cut())
+            batch = self._cut()
+            batch.pack()
+            self._batches.append(batch)
 
     def put_first(self, batches: Iterable[Batch]) -> None:
         """Put batches, in order, before all others."""
@@ -56,6 +62,7 @@ class Backlog:
         self.close_open()
         dropped = 0
         for batch in self._batches:
+            batch.unpack()
             entries, size = batch.leave_out_closed()
             if not batch.acknowledged:  # Else it has been settled long ago, and is only here to be written once more.
                 dropped += entries
@@ -71,7 +78,9 @@ class Backlog:
     def take(self) -> Batch | None:
         """Return what is to be written next, or None."""
         if self._batches:
-            return self._batches.popleft()
+            batch = self._batches.popleft()
+            batch.unpack()
+            return batch
         return self._cut() if self.datas else None
 
     def _cut(self) -> Batch:

@@ -1,6 +1,10 @@
 """Entries of streams as bytes: their commands, and the batches that they travel in. Pure."""
 
+import mmap
+from array import array
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Final
 
 import msgspec
@@ -11,6 +15,8 @@ from heliograph.bus.ids import EntryId, after, bulk_ids, format_id
 TRIM_EVERY: Final = 32
 """Every so many entries of a stream one carries `MAXLEN ~`: it costs the server three arguments an entry, and trims in
 steps of a node (100 entries) anyway."""
+OWN_PAGES_BYTES: Final = 32 * 1024
+"""From here on packed data has pages of its own: out of the heap's midst the system would not get them back."""
 ENTRY_OVERHEAD_BYTES: Final = 160
 """About what an unacknowledged entry costs us beside its data."""
 
@@ -32,7 +38,7 @@ class Stream:
     """
 
     __slots__ = (
-        "ahead", "closed", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "trim_head", "until_trim"
+        "ahead", "closed", "feed_head", "feed_middle", "head", "key", "maxlen", "merged", "until_trim"
     )  # fmt: skip
 
     def __init__(self, key: str, maxlen: int | None, merged: "Stream | None") -> None:
@@ -45,18 +51,47 @@ class Stream:
         self.closed = False
         """Whether somebody else writes it by now, so that nothing of ours may follow."""
         self.head = resp.CRLF + resp.prefix(5, b"XADD", name)
-        bound = () if maxlen is None else (b"MAXLEN", b"~", b"%d" % maxlen)
-        self.trim_head = resp.CRLF + resp.prefix(5 + len(bound), b"XADD", name, *bound)
         self.until_trim = 0
         """How many more entries go without the bound."""
-        self.feed_head = b"" if merged is None else resp.CRLF + resp.prefix(7, b"XADD", merged.key.encode())
+        self.feed_head = b"" if merged is None else _feed_head(merged.key)
         self.feed_middle = resp.bulk(b"key") + resp.bulk(name)
+
+    def trim_head(self) -> bytes:
+        """Return what `head` is for an entry that carries the bound; wanted too seldom to be kept for each stream."""
+        if self.maxlen is None:
+            return self.head
+        bound = (b"MAXLEN", b"~", b"%d" % self.maxlen)
+        return resp.CRLF + resp.prefix(5 + len(bound), b"XADD", self.key.encode(), *bound)
 
     def trim(self) -> bytes:
         """Return the command that trims the stream to its bound, or nothing where it has none."""
         if self.maxlen is None:
             return b""
         return resp.CRLF + resp.command("XTRIM", self.key, "MAXLEN", "~", self.maxlen)[: -len(resp.CRLF)]
+
+
+@lru_cache(maxsize=1024)
+def _feed_head(key: str) -> bytes:
+    """Return the start of a merged feed's XADD, which all its streams share."""
+    return resp.CRLF + resp.prefix(7, b"XADD", key.encode())
+
+
+class Packed:
+    """Entries' data in one piece, of which the garbage collector sees nothing, and nothing is left when it goes."""
+
+    __slots__ = ("_data", "_sizes")
+
+    def __init__(self, datas: Sequence[bytes] = ()) -> None:
+        data = b"".join(datas)
+        self._data: bytes | mmap.mmap = data
+        self._sizes = array("I", map(len, datas))
+        if len(data) >= OWN_PAGES_BYTES:
+            self._data = mmap.mmap(-1, len(data), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._data.write(data)
+
+    def datas(self) -> list[bytes]:
+        """Return the entries' data, each by itself."""
+        return [self._data[begin:end] for begin, end in pairwise(accumulate(self._sizes, initial=0))]
 
 
 class Half(msgspec.Struct, gc=False):
@@ -92,7 +127,7 @@ class Batch:
     after a refusal, it is a list of halves with an id each.
     """
 
-    __slots__ = ("acknowledged", "datas", "entries", "first_id", "halves", "sends", "size", "streams")
+    __slots__ = ("_packed", "acknowledged", "datas", "entries", "first_id", "halves", "sends", "size", "streams")
 
     def __init__(self, streams: list[Stream], datas: list[bytes]) -> None:
         self.streams = streams
@@ -103,6 +138,7 @@ class Batch:
         self.size = sum(map(len, datas)) + ENTRY_OVERHEAD_BYTES * self.entries
         self.sends = 0
         self.acknowledged = False
+        self._packed: Packed | None = None
 
     @classmethod
     def of_halves(cls, halves: list[Half]) -> "Batch":
@@ -111,6 +147,17 @@ class Batch:
         batch.halves = halves
         batch.entries, batch.size = weigh(halves)
         return batch
+
+    def pack(self) -> None:
+        """Hold the data in one piece until `unpack`, before which nothing can be done with it."""
+        self._packed = Packed(self.datas)
+        self.datas.clear()
+
+    def unpack(self) -> None:
+        """Hold each entry's data by itself, as is needed for all else; if it was never packed, it is so."""
+        if self._packed is not None:
+            self.datas = self._packed.datas()
+            self._packed = None
 
     def number(self, first_id: EntryId, *, streams_ahead: set[Stream]) -> None:
         """Give every entry its id, from `first_id` on, or after its stream's last id where that is ahead.
@@ -201,7 +248,7 @@ class Batch:
                 head = stream.head
             else:
                 stream.until_trim = TRIM_EVERY - 1
-                head = stream.trim_head
+                head = stream.trim_head()
             if stream.merged is None:
                 parts += (head, entry_id, header, data)
             else:

@@ -7,10 +7,9 @@ they are kept in chapters, as bytes and numbers, and made anew in the rare case 
 
 from array import array
 from collections import deque
-from itertools import accumulate, pairwise
 from typing import Final
 
-from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, Batch, Stream
+from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, Batch, Packed, Stream
 
 CHAPTER_ENTRIES: Final = 512
 """Entries of a chapter, about, which are let go together."""
@@ -23,7 +22,7 @@ KEPT_OVERHEAD_BYTES: Final = 48
 class _Chapter:
     """Batches that were acknowledged one after the other."""
 
-    __slots__ = ("begun_s", "bytes", "data", "datas", "ids", "newest_s", "sizes", "streams", "whole")
+    __slots__ = ("begun_s", "bytes", "datas", "ids", "newest_s", "packed", "streams", "whole")
 
     def __init__(self, now_s: float, whole: Batch | None = None) -> None:
         self.begun_s = self.newest_s = now_s
@@ -32,8 +31,7 @@ class _Chapter:
         self.datas: list[bytes] = []
         self.ids = array("Q")
         """Of each batch, how many entries it has and the first one's id, in milliseconds and number."""
-        self.data = b""
-        self.sizes = array("I")
+        self.packed = Packed()
         self.whole = whole
         """The only batch of the chapter, where it is kept as it is."""
 
@@ -45,8 +43,7 @@ class _Chapter:
 
     def close(self) -> None:
         """Make one of the entries' data: nothing is added any more."""
-        self.data = b"".join(self.datas)
-        self.sizes = array("I", map(len, self.datas))
+        self.packed = Packed(self.datas)
         self.datas.clear()
 
     @property
@@ -59,16 +56,15 @@ class _Chapter:
         if self.whole is not None:
             return [self.whole]
         found = []
-        first = begin = 0
+        first = 0
+        datas = self.packed.datas()
         for count, millisecond, number in zip(self.ids[::3], self.ids[1::3], self.ids[2::3], strict=True):
-            ends = list(accumulate(self.sizes[first : first + count], initial=begin))
-            batch = Batch(self.streams[first : first + count], [self.data[i:j] for i, j in pairwise(ends)])
+            batch = Batch(self.streams[first : first + count], datas[first : first + count])
             batch.first_id = (millisecond, number)
             batch.sends = 1
             batch.acknowledged = True
             found.append(batch)
             first += count
-            begin = ends[-1]
         return found
 
 

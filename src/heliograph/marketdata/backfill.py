@@ -8,7 +8,6 @@ Two clocks appear: `now_ns` never runs backwards and measures waiting; `received
 gaps. Both are nanoseconds.
 """
 
-from collections import deque
 from typing import Final
 
 import msgspec
@@ -131,7 +130,7 @@ class CandleTrack:
         self._live: Candle | None = None
         self._held: dict[int, Candle] = {}
         self._held_since_ns = 0
-        self._finals: deque[Candle] = deque(maxlen=FINALS_REMEMBERED)
+        self._finals: tuple[Candle, ...] = ()
         self._hole = Hole()
         self._asked: CandlePage | None = None
         self._refresh_ns: int | None = None
@@ -313,7 +312,7 @@ class CandleTrack:
 
     def _deliver(self, candle: Candle, out: list[Event]) -> None:
         out.append(candle)
-        self._finals.append(candle)
+        self._finals = (*self._finals, candle)[-FINALS_REMEMBERED:]
         if candle.source is Source.REST:
             self._refilled = True
         self._expected_ns = self.interval.next_open(candle.open_ns)

@@ -60,10 +60,11 @@ class TradeIds:
         self._window = window
         self._window_ns = window.window_ns
         self._seen: dict[str, int] = {}  # when
-        self._order: deque[str] = deque()  # Oldest first: a dict that is eaten from its front becomes slow.
+        # Oldest first: a dict that is eaten from its front becomes slow. Most trades are numbered, and need none.
+        self._order: deque[str] | None = None
 
     def __len__(self) -> int:
-        return len(self._order)
+        return 0 if self._order is None else len(self._order)
 
     def __contains__(self, trade_id: str) -> bool:
         return trade_id in self._seen
@@ -81,6 +82,8 @@ class TradeIds:
             return False
         seen[trade_id] = now_ns
         order = self._order
+        if order is None:
+            order = self._order = deque()
         order.append(trade_id)
         if len(order) > KEPT:
             window = self._window
@@ -93,8 +96,10 @@ class TradeIds:
 
     def drop(self) -> None:
         """Forget the oldest."""
-        del self._seen[self._order.popleft()]
-        if len(self._order) >= KEPT:
+        order = self._order
+        assert order is not None
+        del self._seen[order.popleft()]
+        if len(order) >= KEPT:
             self._window.excess -= 1
 
 
