@@ -17,7 +17,6 @@ from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
 from heliograph.model.instrument import Instrument, MarketId, VenueId
-from heliograph.model.interval import Interval
 from heliograph.model.market import Candle, Channel, Gap, Ticker, Trade
 from heliograph.sim import Fault, SimulatedVenue
 from heliograph.sim.audit import audit_candles
@@ -40,6 +39,8 @@ class Place:
         self.sim = sim
         self.market = market
         self.instrument = instrument
+        assert market.default_interval is not None
+        self.interval = market.default_interval
         self.client = client
         self.sink = Collector()
         self.refusals: list[tuple[Sequence[Subscription], VenueError]] = []
@@ -61,12 +62,12 @@ class Place:
 
     def add(self, *channels: Channel) -> None:
         """Want candles, and these besides."""
-        self.feed.add([Subscription(Channel.CANDLES, self.instrument, Interval.M1)])
+        self.feed.add([Subscription(Channel.CANDLES, self.instrument, self.interval)])
         self.feed.add([Subscription(channel, self.instrument) for channel in channels])
 
     def closed(self) -> list[Candle]:
         """Return the closed candles that were told."""
-        return self.sink.closed(self.instrument)
+        return self.sink.closed(self.instrument, self.interval)
 
     async def more(self, candles: int) -> None:
         """Wait until so many more closed candles have come."""
@@ -80,7 +81,8 @@ class Place:
     def check_candles(self, volume: Callable[[Candle, Bar, Listing], None] | None = None) -> None:
         """Every closed one once, in order, none missing, each as it happened."""
         told, symbol = self.closed(), self.instrument.venue_symbol
-        truth = self.sim.ledger.candles(self.market.market, symbol, Interval.M1, told[0].open_ns, told[-1].open_ns + 1)
+        span = told[0].open_ns, told[-1].open_ns + 1
+        truth = self.sim.ledger.candles(self.market.market, symbol, self.interval, *span)
         verdict = audit_candles(truth, told)
         assert verdict.faithful, verdict
         for candle, bar in zip(told, truth, strict=True):
@@ -112,8 +114,9 @@ class Place:
         gaps = self.gaps(Channel.TRADES)
         missing = [truth[place] for place in sorted(set(range(found[0], found[-1])) - set(found))]
         for item in missing:
-            spans = [(gap.from_ns or 0, (gap.to_ns or 0) + NS_PER_MS) for gap in gaps]
-            assert any(begin_ns <= item.time_ns <= end_ns for begin_ns, end_ns in spans), (item, gaps)
+            assert any(_within(item, gap) for gap in gaps), (item, gaps)
+        numbers = {trade.sequence for trade in told}
+        assert not [n for gap in gaps for n in range(gap.from_sequence or 0, gap.to_sequence or 0) if n in numbers]
         assert not (whole and (missing or gaps))
 
     def check_book(self, depth: int) -> None:
@@ -143,6 +146,13 @@ class Place:
         await self.sink.until(lambda: set(kinds) <= set(map(type, self.sink.events)))
 
 
+def _within(item: Fill | Aggregate, gap: Gap) -> bool:
+    """Tell whether a trade lies in a gap, which is told by numbers where the venue has them, and else by times."""
+    if gap.from_sequence is not None and gap.to_sequence is not None:
+        return gap.from_sequence <= item.id < gap.to_sequence
+    return (gap.from_ns or 0) <= item.time_ns <= (gap.to_ns or 0) + NS_PER_MS
+
+
 def _volumes(candle: Candle, bar: Bar, listing: Listing) -> None:
     assert (candle.base_volume, candle.quote_volume, candle.contracts) == listing.volumes(bar)
 
@@ -154,8 +164,19 @@ async def playing(
     speed: float = SPEED,
     settings: FeedSettings = QUICK,
     symbols: int = 1,
+    changed: Callable[[Market], Market] = lambda market: market,
 ) -> AsyncIterator[list[Place]]:
-    """Run a venue and a feed for each wanted market and beginning of a symbol; a feed wants nothing at first."""
+    """Run a venue and a feed for each wanted market and beginning of a symbol; a feed wants nothing at first.
+
+    Args:
+        venue: the venue.
+        wanted: markets and beginnings of symbols.
+        speed: simulated seconds a real second.
+        settings: of the feeds.
+        symbols: how many coins each market lists.
+        changed: makes of a market the one that the feed is given, for limits that such a speed would make absurd.
+
+    """
     async with AsyncExitStack() as stack:
         sim = await stack.enter_async_context(
             SimulatedVenue(venue, seed=7, speed=speed, symbols=symbols, history_minutes=60)
@@ -164,7 +185,8 @@ async def playing(
         places = []
         for name, prefix in wanted:
             where, declared = sim.endpoints[name], VENUES[VenueId(venue)].markets[MarketId(name)]
-            market = msgspec.structs.replace(declared, socket_url=where["socket_url"], rest_url=where["rest_url"])
+            here = msgspec.structs.replace(declared, socket_url=where["socket_url"], rest_url=where["rest_url"])
+            market = changed(here)
             listed = market.parse_instruments(await client.fetch(market, market.instruments_request()))
             assert {i.venue_symbol for i in listed} == set(sim.world.markets[market.market].listings)
             instrument = next(i for i in listed if i.venue_symbol.startswith(prefix))
