@@ -188,6 +188,7 @@ def test_a_report_says_every_net_in_plain_digits() -> None:
         ),
         2,
     )
+    assert report(netting, 77).attempt == 1
     assert flows(report(netting, 77).legs)[0] == Flow("ann", "BTC", D("3E-18"))
 
 
@@ -245,6 +246,13 @@ def test_refused_users_that_balance_take_nobody_along() -> None:
     legs = [Flow("ann", "BTC", D(5)), Flow("bob", "BTC", D(-3)), Flow("cid", "BTC", D(-2)), Flow("dan", "BTC", D(-5)),
             Flow("eve", "BTC", D(5))]  # fmt: skip
     assert excluded(legs, ["ann", "bob", "cid"]) == {"ann", "bob", "cid"}
+
+
+def test_counterparts_that_mend_nothing_stay_in() -> None:
+    """Two refused users cancel in one asset; that the third has no counterpart is no reason to take theirs along."""
+    legs = [Flow("ann", "BTC", D(5)), Flow("fay", "BTC", D(-5)), Flow("bob", "BTC", D(-5)), Flow("gus", "BTC", D(5)),
+            Flow("cid", "ETH", D(2)), Flow("dan", "ETH", D(-1)), Flow("eve", "ETH", D(-1))]  # fmt: skip
+    assert excluded(legs, ["ann", "cid", "fay"]) == {"ann", "cid", "dan", "eve", "fay"}
 
 
 def test_without_a_counterpart_all_of_an_unbalanced_asset_are_excluded_and_no_other() -> None:

@@ -112,6 +112,11 @@ def test_coins_are_locked_for_a_pledge_and_lose_it_when_unlocked() -> None:
     assert code(lambda: vault.locked(step.lots, D(3), 9)) == "insufficient_unlocked"
 
 
+def test_all_that_is_unlocked_may_be_locked() -> None:
+    assert what(vault.locked((lot("a", "5", 0, "unlocked"),), D(5), 9).lots) == [("a", "locked", D(5))]
+    assert lot("a", "5").changed_ns == 0
+
+
 def test_what_is_taken_out_is_gone() -> None:
     lots = (lot("a", "2", 1, "unlocked"), lot("b", "5", 2, "unlocked"), lot("c", "9", 0))
     step = vault.taken(lots, D(3), "unlocked")

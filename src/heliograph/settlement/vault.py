@@ -47,7 +47,7 @@ class Lot(msgspec.Struct, frozen=True):
         status: where they are.
         at_ns: when they came, which is the order in which they go.
         pledge: the pledge that they were locked for; empty if none.
-        changed_ns: when the status last changed; `at_ns` if never.
+        changed_ns: when the status last changed; 0 if never.
         splits: how many parts were split off, ever.
 
     """
