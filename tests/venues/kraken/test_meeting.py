@@ -1,31 +1,25 @@
 """Our codec and the simulator's dialect are two readings of one documentation. Here they meet; the ledger judges."""
 
-import asyncio
-import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
 import pytest
 
-from heliograph.clock import NS_PER_S, SystemClock
-from heliograph.connect import rest
-from heliograph.marketdata.feed import MarketFeed
-from heliograph.marketdata.settings import FeedSettings
-from heliograph.metrics import FeedMetrics
+from heliograph.clock import NS_PER_S
 from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
 from heliograph.model.event import Event, VenueEvent
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.interval import Interval
 from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Gap, Source, Ticker, Trade
-from heliograph.sim import Fault, FaultKind, SimulatedVenue
-from heliograph.sim.audit import audit_candles
+from heliograph.sim import Fault, FaultKind
 from heliograph.sim.world import World
 from heliograph.venues.contract import (
     CandlePage,
     Connection,
     Effect,
     Fetch,
+    Market,
     Rate,
     Request,
     Send,
@@ -40,7 +34,8 @@ from heliograph.venues.kraken.dialect_rest import Rest
 from heliograph.venues.kraken.layout import LAYOUT
 from heliograph.venues.kraken.market import Feed
 from heliograph.venues.kraken.streams import BOOK_DEPTH
-from heliograph.venues.scene import Scene
+from heliograph.venues.scene import Bar, Listing, Scene
+from tests.venues.playing import all_suffer, playing
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 WORLD = World(5, 12, EPOCH_NS, listers=LAYOUT.listers)
@@ -275,44 +270,6 @@ def test_trades_that_are_missing_are_among_the_newest_thousand() -> None:
     ]
 
 
-QUICK = FeedSettings(
-    inactivity_s=0.5,
-    reconnect_delay_s=0.02,
-    reconnect_delay_s_max=0.2,
-    stable_s=0.5,
-    gap_grace_s=0.15,
-    trade_grace_s=0.1,
-    backfill_retry_s=0.1,
-    breaker_recovery_s=0.3,
-    breaker_recovery_s_max=0.6,
-)
-
-
-class Collector:
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._news = asyncio.Event()
-
-    def ready(self) -> bool:
-        return True
-
-    def push(self, events: Sequence[Event]) -> None:
-        self.events += events
-        self._news.set()
-
-    def when_ready(self, wake: Callable[[], None]) -> None:
-        """Remember nothing: it is always ready."""
-
-    async def until(self, enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(25):
-            while not enough():
-                self._news.clear()
-                await self._news.wait()
-
-    def closed(self) -> list[Candle]:
-        return [e for e in self.events if isinstance(e, Candle) and e.closed]
-
-
 CUT = Fault(FaultKind.DISCONNECT)
 TROUBLES: dict[str, tuple[str, tuple[Fault, ...]]] = {
     "nothing": ("BTC/USD", ()),
@@ -338,57 +295,32 @@ TROUBLES: dict[str, tuple[str, tuple[Fault, ...]]] = {
 }
 
 
+def patient(market: Market) -> Market:
+    """A request a second is one each two minutes of the market that is played; it suffers 15 in 10 s."""
+    limits = msgspec.structs.replace(market.limits, endpoints=dict.fromkeys(market.limits.endpoints, Rate(15, 10)))
+    return msgspec.structs.replace(market, limits=limits)
+
+
+def _volume(candle: Candle, bar: Bar, _listing: Listing) -> None:
+    assert candle.base_volume == bar.volume
+
+
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_a_feed_at_the_simulator_tells_what_happened(trouble: str) -> None:
     symbol, faults = TROUBLES[trouble]
-    sink = Collector()
-    async with (
-        SimulatedVenue("kraken", seed=7, speed=120, symbols=2) as sim,
-        rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)) as client,
-    ):
-        where = sim.endpoints["spot"]
-        # A request a second is one each two minutes of this market; the venue that is played suffers 15 in 10 s.
-        limits = msgspec.structs.replace(
-            DECLARED.limits, endpoints=dict.fromkeys(DECLARED.limits.endpoints, Rate(15, 10))
-        )
-        declared = msgspec.structs.replace(
-            DECLARED, socket_url=where["socket_url"], rest_url=where["rest_url"], limits=limits
-        )
-        instrument = declared.instrument(symbol)
-        feed = MarketFeed(declared, QUICK, sink, FeedMetrics("kraken", SPOT), SystemClock(), client, seed=7)
-        feed.add(subscriptions_of(instrument))
-        running = asyncio.create_task(feed.run())
-        try:
-            await sink.until(lambda: len(sink.closed()) >= 2)
-            for fault in faults:
-                await sim.fault(fault)
-            count = len(sink.closed())
-            await sink.until(lambda: len(sink.closed()) >= count + 6)
-            await sink.until(lambda: any(isinstance(e, Ticker) for e in sink.events))
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        told = sink.closed()
-        truth = sim.ledger.candles("spot", symbol, Interval.M1, told[0].open_ns, told[-1].open_ns + 1)
-        assert audit_candles(truth, told).faithful, audit_candles(truth, told)
-        assert [candle.base_volume for candle in told] == [bar.volume for bar in truth]
-        check_told_trades(sim.world.markets[SPOT], symbol, sink.events, sim.clock.now_ns())
-        # While the venue is half open it says nothing, and then goes on without what it has not said.
-        lossy = any(fault.match == "book" or fault.kind is FaultKind.HALF_OPEN for fault in faults)
-        depth = LEVELS if lossy else BOOK_DEPTH
-        check_told_book(sim.world.markets[SPOT], symbol, sink.events, depth)
-        assert {e.channel for e in sink.events if isinstance(e, Gap)} <= ({Channel.BOOK} if depth == LEVELS else set())
-        assert sim.listeners["spot"].failure is None
-
-
-def check_told_trades(scene: Scene, symbol: str, events: Sequence[Event], now_ns: int) -> None:
-    """Each trade once, in order, and none left out, whatever was cut or lost."""
-    told = [event for event in events if isinstance(event, Trade)]
-    first = told[0].sequence
-    assert first is not None
-    fills = scene.fills_from(symbol, first, len(told), now_ns)
-    assert [(t.sequence, t.price, t.quantity) for t in told] == [(f.id, f.price, f.quantity) for f in fills]
-    assert len(told) > 50
+    async with playing("kraken", ("spot", symbol), speed=120, symbols=2, changed=patient) as (here,):
+        here.feed.add(subscriptions_of(here.instrument))
+        await here.more(2)
+        await all_suffer([here], *faults)
+        await here.more(6)
+        await here.sink.until(lambda: any(isinstance(e, Ticker) for e in here.sink.events))
+    here.check_candles(_volume)
+    here.check_trades(lambda trade: trade.sequence, lambda fill: fill.id, whole=True)
+    # While the venue is half open it says nothing, and then goes on without what it has not said.
+    lossy = any(fault.match == "book" or fault.kind is FaultKind.HALF_OPEN for fault in faults)
+    depth = LEVELS if lossy else BOOK_DEPTH
+    check_told_book(here.sim.world.markets[SPOT], symbol, here.sink.events, depth)
+    assert {gap.channel for gap in here.sink.gaps()} <= ({Channel.BOOK} if lossy else set())
 
 
 def check_told_book(scene: Scene, symbol: str, events: Sequence[Event], depth: int) -> None:
@@ -404,23 +336,9 @@ def check_told_book(scene: Scene, symbol: str, events: Sequence[Event], depth: i
 
 async def test_two_intervals_of_an_instrument_take_two_sockets() -> None:
     """The venue refuses a second interval on one, and asked for later it must not end up there either."""
-    sink = Collector()
-    async with (
-        SimulatedVenue("kraken", seed=7, speed=120, symbols=2) as sim,
-        rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)) as client,
-    ):
-        where = sim.endpoints["spot"]
-        declared = msgspec.structs.replace(DECLARED, socket_url=where["socket_url"], rest_url=where["rest_url"])
-        instrument = declared.instrument("BTC/USD")
-        metrics = FeedMetrics("kraken", SPOT)
-        feed = MarketFeed(declared, QUICK, sink, metrics, SystemClock(), client, seed=7)
-        feed.add([Subscription(Channel.CANDLES, instrument, Interval.M1)])
-        running = asyncio.create_task(feed.run())
-        try:
-            await sink.until(lambda: bool(sink.closed()))
-            feed.add([Subscription(Channel.CANDLES, instrument, Interval.M5)])
-            await sink.until(lambda: {c.interval for c in sink.closed()} == {Interval.M1, Interval.M5})
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        assert metrics.venue_errors == 0
+    async with playing("kraken", ("spot", "BTC/USD"), speed=120, symbols=2) as (here,):
+        here.add()
+        await here.more(1)
+        here.feed.add([Subscription(Channel.CANDLES, here.instrument, Interval.M5)])
+        await here.sink.until(lambda: bool(here.sink.closed(here.instrument, Interval.M5)))
+        assert here.feed.metrics.venue_errors == 0
