@@ -42,6 +42,17 @@ def test_a_movement_leaves_one_account_and_reaches_another() -> None:
     )
 
 
+def test_a_movement_is_what_left_and_what_came() -> None:
+    position = Position(available=MOST, held=Decimal(0))
+    for amount in (Decimal("1E-18"), MOST):
+        assert moved(position, "available", "held", amount) == (
+            credited(debited(position, "available", amount), "held", amount)
+        )
+    assert moved(position, "available", "available", MOST) == position
+    assert code(lambda: moved(position, "held", "held", Decimal(1))) == "insufficient_held"
+    assert code(lambda: moved(position, "available", "held", Decimal(0))) == "bad_amount"
+
+
 def test_an_account_never_goes_below_zero() -> None:
     assert code(lambda: debited(Position(held=Decimal(1)), "held", Decimal("1.000000000000000001"))) == (
         "insufficient_held"
