@@ -1,5 +1,15 @@
 """OpenOES core: connections, keys, settings, streams, events and errors of the SDK, over Heliograph."""
 
+from openoes_core.acl import (
+    ACLManager,
+    disable_default_user,
+    get_acl_list,
+    setup_basic_acls,
+    setup_exchange_acl,
+    setup_wsp_acl,
+    test_exchange_acl,
+    test_wsp_acl,
+)
 from openoes_core.amount import Amount
 from openoes_core.configuration import Configuration, ConfigurationProfile
 from openoes_core.connection import (
@@ -61,6 +71,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ACLError",
+    "ACLManager",
     "Amount",
     "Configuration",
     "ConfigurationError",
@@ -94,6 +105,7 @@ __all__ = [
     "create_redis_client",
     "create_stream_writeable_replica_client",
     "delete_message",
+    "disable_default_user",
     "generate_credit_inventory_key",
     "generate_credit_request_stream_key",
     "generate_credit_response_stream_key",
@@ -105,6 +117,7 @@ __all__ = [
     "generate_settlement_completion_key",
     "generate_settlement_individual_response_key",
     "generate_settlement_report_key",
+    "get_acl_list",
     "get_connection_info",
     "get_consumer_group_info",
     "get_pending_messages",
@@ -114,5 +127,10 @@ __all__ = [
     "publish_event_to_stream",
     "read_messages",
     "read_messages_from_group",
+    "setup_basic_acls",
+    "setup_exchange_acl",
+    "setup_wsp_acl",
+    "test_exchange_acl",
+    "test_wsp_acl",
     "trim_stream",
 ]

@@ -6,10 +6,16 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from openoes_core.errors import ConfigurationError, ConnectionError, translated  # noqa: A004 - the seeds' name
 
+# redis-py 8 by itself tries ten times with growing pauses: a wrong password takes it 15 s to tell, and an XADD whose
+# reply was lost is sent again and may be there twice. Who knows what it is decides whether it is tried again.
+_ONCE: Final = Retry(NoBackoff(), 0)
 _DEFAULTS: Final[Mapping[str, Any]] = {
+    "retry": _ONCE,
     "socket_timeout": 5,
     "socket_connect_timeout": 10,
     "socket_keepalive": True,

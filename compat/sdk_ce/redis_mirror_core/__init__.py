@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import redis
 from openoes_core import (
     ACLError,
+    ACLManager,
     Amount,
     ConfigurationError,
     ConnectionError,  # noqa: A004 - the seeds' name
@@ -40,6 +41,7 @@ from openoes_core import (
     create_redis_client,
     create_stream_writeable_replica_client,
     delete_message,
+    disable_default_user,
     generate_credit_inventory_key,
     generate_credit_request_stream_key,
     generate_credit_response_stream_key,
@@ -51,6 +53,7 @@ from openoes_core import (
     generate_settlement_completion_key,
     generate_settlement_individual_response_key,
     generate_settlement_report_key,
+    get_acl_list,
     get_consumer_group_info,
     get_pending_messages,
     get_stream_info,
@@ -59,6 +62,11 @@ from openoes_core import (
     publish_event_to_stream,
     read_messages,
     read_messages_from_group,
+    setup_basic_acls,
+    setup_exchange_acl,
+    setup_wsp_acl,
+    test_exchange_acl,
+    test_wsp_acl,
     trim_stream,
 )
 from openoes_core import Configuration as _Configuration
@@ -99,6 +107,7 @@ def get_connection_info(client: redis.Redis) -> dict[str, Any]:
 
 __all__ = [
     "ACLError",
+    "ACLManager",
     "Amount",
     "Configuration",
     "ConfigurationError",
@@ -132,6 +141,7 @@ __all__ = [
     "create_redis_client",
     "create_stream_writeable_replica_client",
     "delete_message",
+    "disable_default_user",
     "generate_credit_inventory_key",
     "generate_credit_request_stream_key",
     "generate_credit_response_stream_key",
@@ -143,6 +153,7 @@ __all__ = [
     "generate_settlement_completion_key",
     "generate_settlement_individual_response_key",
     "generate_settlement_report_key",
+    "get_acl_list",
     "get_connection_info",
     "get_consumer_group_info",
     "get_pending_messages",
@@ -152,5 +163,10 @@ __all__ = [
     "publish_event_to_stream",
     "read_messages",
     "read_messages_from_group",
+    "setup_basic_acls",
+    "setup_exchange_acl",
+    "setup_wsp_acl",
+    "test_exchange_acl",
+    "test_wsp_acl",
     "trim_stream",
 ]

@@ -1,8 +1,11 @@
 """Connections to the two servers."""
 
 import logging
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from openoes_core import (
     ConfigurationError,
     ConnectionError,  # noqa: A004 - the seeds' name
     RedisConnectionManager,
+    StreamPublisher,
     check_connection,
     create_redis_client,
     create_stream_writeable_replica_client,
@@ -75,11 +79,51 @@ def test_a_server_tells_of_itself(client: redis.Redis) -> None:
 
 
 def test_a_server_that_is_away_is_told_as_such() -> None:
-    nobody = create_redis_client("127.0.0.1", 1, retry=None, socket_connect_timeout=0.5)
+    nobody = create_redis_client("127.0.0.1", 1)
     assert check_connection(nobody) is False
     info = get_connection_info(nobody)
     assert info["connected"] is False
     assert "ConnectionError" in info["error"]
+
+
+def test_d37_nothing_is_tried_again_behind_the_callers_back(shared_valkey: Server) -> None:
+    begun_s = time.monotonic()
+    with pytest.raises(redis.AuthenticationError):
+        create_redis_client("127.0.0.1", shared_valkey.port, "wrong", username="nobody").ping()
+    with pytest.raises(redis.ConnectionError):
+        create_redis_client("127.0.0.1", 1).ping()
+    assert time.monotonic() - begun_s < 2
+
+
+def test_d02_a_publish_whose_reply_is_lost_is_not_sent_twice(client: redis.Redis, shared_valkey: Server) -> None:
+    heard = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def relay() -> None:
+            while True:
+                try:
+                    down, _ = listener.accept()
+                except OSError:
+                    return
+                with down, socket.create_connection(("127.0.0.1", shared_valkey.port)) as up:
+                    while data := down.recv(65536):
+                        up.sendall(data)
+                        reply = up.recv(65536)
+                        if b"XADD" in data:
+                            heard.set()
+                            break
+                        down.sendall(reply)
+
+        thread = threading.Thread(target=relay, daemon=True)
+        thread.start()
+        cut = create_redis_client("127.0.0.1", listener.getsockname()[1])
+        with pytest.raises(ConnectionError):
+            StreamPublisher(cut, "s").publish({"n": 1})
+        assert heard.is_set()
+        cut.close()
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    assert client.xlen("s") == 1
 
 
 def test_d01_d39_importing_does_nothing_and_every_exported_name_is_there() -> None:

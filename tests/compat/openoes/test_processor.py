@@ -214,16 +214,16 @@ def test_d37_a_stop_is_not_waited_for_as_long_as_a_read_blocks(client: redis.Red
 
 
 def test_d37_no_read_blocks_longer_than_the_socket_waits(shared_valkey: Server, caplog: Any) -> None:
-    impatient = create_redis_client("127.0.0.1", shared_valkey.port, socket_timeout=0.2)
+    impatient = create_redis_client("127.0.0.1", shared_valkey.port, socket_timeout=1.0)
     processor = StreamProcessor(impatient, "patient", "g", block_ms=60_000)
     calls = Calls()
     with running(processor, calls):
         begun_s = time.monotonic()
-        while time.monotonic() < begun_s + 0.5:
+        while time.monotonic() < begun_s + 1.2:
             threading.Event().wait(0.05)
         impatient.xadd("patient", {"n": "1"})
         calls.wait(1)
-        assert calls.at_s[0] - begun_s < 2
+        assert calls.at_s[0] - begun_s < 4
     assert "cannot be read" not in caplog.text
     impatient.close()
 
@@ -239,7 +239,7 @@ def test_d14_a_group_that_is_wiped_is_made_again_while_it_is_waited_for(client: 
 
 
 async def test_an_outage_is_waited_out(valkey: Server) -> None:
-    client = create_redis_client("127.0.0.1", valkey.port, retry=None)
+    client = create_redis_client("127.0.0.1", valkey.port)
     processor = StreamProcessor(client, "s", "g")
     calls = Calls()
     with running(processor, calls):

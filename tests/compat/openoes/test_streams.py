@@ -134,7 +134,7 @@ def test_d02_what_no_entry_can_hold_is_refused_before_anything_is_sent(
 
 
 def test_d02_a_server_that_is_away_is_an_error_of_the_sdk() -> None:
-    nobody = create_redis_client("127.0.0.1", 1, retry=None, socket_connect_timeout=0.5)
+    nobody = create_redis_client("127.0.0.1", 1)
     for call in (
         lambda: StreamPublisher(nobody, "s").publish({"a": 1}),
         lambda: read_messages(nobody, "s"),
@@ -224,10 +224,10 @@ def test_d10_who_may_append_and_not_look_appends(shared_valkey: Server, client: 
 
 
 def test_d37_a_wait_longer_than_the_socket_is_several_reads(shared_valkey: Server, client: redis.Redis) -> None:
-    impatient = create_redis_client("127.0.0.1", shared_valkey.port, socket_timeout=0.2)
+    impatient = create_redis_client("127.0.0.1", shared_valkey.port, socket_timeout=0.8)
     begun_s = time.monotonic()
-    assert read_messages(impatient, "s", block=500) == []
-    assert 0.45 < time.monotonic() - begun_s < 3
+    assert read_messages(impatient, "s", block=900) == []
+    assert 0.85 < time.monotonic() - begun_s < 5
     timer = threading.Timer(0.4, lambda: client.xadd("s", {"n": "late"}))
     timer.start()
     assert [fields for _, fields in read_messages(impatient, "s", block=0)] == [{"n": "late"}]
