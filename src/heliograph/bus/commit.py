@@ -7,7 +7,8 @@ could fail then fails at the first write, where nothing is lost: a full memory, 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, Literal
 
@@ -20,19 +21,30 @@ WRITE_ARGUMENTS_MAX: Final = 4_000
 
 SCRIPT: Final = """
 local try, argv, keys = redis.pcall, ARGV, KEYS
-local types = {h = 'hash', s = 'string', x = 'stream', z = 'zset'}
-local commands = {h = 'HSET', d = 'HDEL', s = 'SET', x = 'XADD', t = 'XTRIM', z = 'ZADD', r = 'ZREM'}
-local least = {h = 2, d = 1, s = 1, x = 3, t = 3, z = 2, r = 1}
-local least_expected = {f = 2, n = 1, v = 1, t = 1}
-local pairwise = {h = 0, x = 1, z = 0}
+local byte, find, match, sub = string.byte, string.find, string.match, string.sub
+local types = {H = 'hash', S = 'string', X = 'stream', Z = 'zset'}
+local commands = {h = 'HSET', d = 'HDEL', s = 'SET', x = 'XADD', m = 'XTRIM', z = 'ZADD', r = 'ZREM'}
+local least = {f = 2, n = 1, v = 1, a = 0, H = 0, S = 0, X = 0, Z = 0, h = 2, d = 1, s = 1, x = 3, m = 3, z = 2, r = 1}
+local most_of = {v = 1, a = 0, H = 0, S = 0, X = 0, Z = 0, s = 1, m = 3}
+local rest_of = {f = 0, h = 0, x = 1, z = 0}
 local most = '18446744073709551615'
+local at = 3
 
-local function part(text)
-  return not string.find(text, '^0.') and (#text < 20 or (#text == 20 and text <= most))
+local function plan(bytes, i)
+  local letter, high, middle, low, many, few = byte(bytes, i, i + 5)
+  if not few then return end
+  letter = string.char(letter)
+  local place, count = (high * 256 + middle) * 256 + low, many * 256 + few
+  if not least[letter] or count < least[letter] or count > (most_of[letter] or LIMIT) or
+    (rest_of[letter] and count % 2 ~= rest_of[letter]) or not keys[place] or at + count > #argv + 1 then return end
+  return letter, place, count
+end
+local function number(text)
+  return #text == 1 or (byte(text) ~= 48 and (#text < 20 or (#text == 20 and text <= most)))
 end
 local function split(id)
-  local ms, seq = string.match(id, '^(%d+)%-(%d+)$')
-  if ms and part(ms) and part(seq) then return ms, seq end
+  local ms, seq = match(id, '^(%d+)%-(%d+)$')
+  if ms and number(ms) and number(seq) then return ms, seq end
 end
 local function larger(a, b)
   if #a ~= #b then return #a > #b end
@@ -41,7 +53,7 @@ end
 local function last_id(key)
   local said = try('XINFO', 'STREAM', key)
   if said.err then
-    if string.find(said.err, 'no such key', 1, true) then return '0-0' end
+    if find(said.err, 'no such key', 1, true) then return '0-0' end
     return nil, said.err
   end
   for i = 1, #said, 2 do
@@ -50,103 +62,98 @@ local function last_id(key)
   return nil, 'the stream does not tell its last id'
 end
 
-local at = 3
-local function header()
-  local kind, place, count = argv[at], tonumber(argv[at + 1]), tonumber(argv[at + 2])
-  if not kind or not place or not count or not keys[place] or count < 0 or at + 2 + count > #argv or
-    count > tonumber(argv[1]) then return end
-  return kind, place, count
-end
-
-for n = 1, tonumber(argv[2]) do
-  local kind, place, count = header()
-  if not kind or (least_expected[kind] or 0) > count or (kind == 'f' and count % 2 ~= 0) then
-    return {'shape', 0, 'expectation', tostring(n)}
-  end
+local expected, written = argv[1], argv[2]
+for i = 1, #expected, 6 do
+  local letter, place, count = plan(expected, i)
+  if not letter then return {'shape', 0, 'expectation', tostring((i + 5) / 6)} end
   local key = keys[place]
-  at = at + 3
-  if kind == 'f' then
+  if letter == 'f' then
     local half = count / 2
-    local found = try('HMGET', key, unpack(argv, at, at + half - 1))
-    if found.err then return {'type', place, 'hash', found.err} end
-    for i = 1, half do
-      if found[i] ~= argv[at + half + i - 1] then return {'field', place, argv[at + i - 1], found[i]} end
+    if half == 1 then
+      local found = try('HGET', key, argv[at])
+      if type(found) == 'table' then return {'type', place, 'hash', found.err} end
+      if found ~= argv[at + 1] then return {'field', place, argv[at], found} end
+    else
+      local found = try('HMGET', key, unpack(argv, at, at + half - 1))
+      if found.err then return {'type', place, 'hash', found.err} end
+      for j = 1, half do
+        if found[j] ~= argv[at + half + j - 1] then return {'field', place, argv[at + j - 1], found[j]} end
+      end
     end
-  elseif kind == 'n' then
+  elseif letter == 'n' then
     local found = try('HMGET', key, unpack(argv, at, at + count - 1))
     if found.err then return {'type', place, 'hash', found.err} end
-    for i = 1, count do
-      if found[i] then return {'field', place, argv[at + i - 1], found[i]} end
+    for j = 1, count do
+      if found[j] then return {'field', place, argv[at + j - 1], found[j]} end
     end
-  elseif kind == 'v' then
+  elseif letter == 'v' then
     local found = try('GET', key)
     if type(found) == 'table' then return {'type', place, 'string', found.err} end
     if found ~= argv[at] then return {'text', place, '', found} end
-  elseif kind == 'a' then
+  elseif letter == 'a' then
     if try('EXISTS', key) ~= 0 then return {'present', place, '', try('TYPE', key).ok} end
-  elseif kind == 't' then
-    local found, wanted = try('TYPE', key).ok, types[argv[at]]
-    if not wanted then return {'shape', place, 'type', argv[at]} end
-    if found ~= 'none' and found ~= wanted then return {'type', place, wanted, found} end
+  elseif types[letter] then
+    local found = try('TYPE', key).ok
+    if found ~= 'none' and found ~= types[letter] then return {'type', place, types[letter], found} end
   else
-    return {'shape', place, 'expectation', kind}
+    return {'shape', place, 'expectation', letter}
   end
   at = at + count
 end
 
-local writes, last = tonumber(argv[at]), {}
-if not writes then return {'shape', 0, 'writes', ''} end
-at = at + 1
-local first = at
-for n = 1, writes do
-  local kind, place, count = header()
-  if not kind or not commands[kind] or count < least[kind] or (pairwise[kind] and count % 2 ~= pairwise[kind]) or
-    (kind == 's' and count ~= 1) then return {'shape', place or 0, 'write', tostring(n)} end
-  if kind == 'x' then
-    local id, newest, problem = argv[at + 3], last[place], nil
-    if not newest then newest, problem = last_id(keys[place]) end
-    if not newest then return {'type', place, 'stream', problem} end
+local first, last_ms, last_seq = at, {}, {}
+for i = 1, #written, 6 do
+  local letter, place, count = plan(written, i)
+  if not letter or not commands[letter] then return {'shape', 0, 'write', tostring((i + 5) / 6)} end
+  if letter == 'x' then
+    local id = argv[at]
+    if not last_ms[place] then
+      local newest, problem = last_id(keys[place])
+      if not newest then return {'type', place, 'stream', problem} end
+      last_ms[place], last_seq[place] = split(newest)
+    end
+    local newest_ms, newest_seq = last_ms[place], last_seq[place]
     if id == '*' then
-      if split(newest) == most then return {'id', place, id, newest} end
-      last[place] = '*'
+      if newest_ms == most then return {'id', place, id, newest_ms .. '-' .. newest_seq} end
+      last_ms[place] = '*'
     else
       local ms, seq = split(id)
-      local last_ms, last_seq = split(newest)
-      if not ms or not last_ms or not (larger(ms, last_ms) or (ms == last_ms and larger(seq, last_seq))) then
-        return {'id', place, id, newest}
+      if not ms or newest_ms == '*' or not (larger(ms, newest_ms) or (ms == newest_ms and larger(seq, newest_seq))) then
+        return {'id', place, id, newest_ms .. '-' .. newest_seq}
       end
-      last[place] = id
+      last_ms[place], last_seq[place] = ms, seq
     end
-  elseif kind == 't' then
-    if argv[at + 3] ~= 'MINID' or argv[at + 4] ~= '=' or count ~= 3 or not split(argv[at + 5]) then
-      return {'shape', place, 'write', tostring(n)}
+  elseif letter == 'm' then
+    if argv[at] ~= 'MINID' or argv[at + 1] ~= '=' or not split(argv[at + 2]) then
+      return {'shape', place, 'write', tostring((i + 5) / 6)}
     end
-  elseif kind == 'z' then
-    for i = at + 3, at + 2 + count, 2 do
-      local score = tonumber(argv[i])
-      if not score or score ~= score then return {'shape', place, 'score', argv[i]} end
+  elseif letter == 'z' then
+    for j = at, at + count - 1, 2 do
+      local score = tonumber(argv[j])
+      if not score or score ~= score then return {'shape', place, 'score', argv[j]} end
     end
   end
-  at = at + 3 + count
+  at = at + count
 end
 if at ~= #argv + 1 then return {'shape', 0, 'arguments', tostring(#argv)} end
 
 at = first
-for n = 1, writes do
-  local count = tonumber(argv[at + 2])
-  local said = try(commands[argv[at]], keys[tonumber(argv[at + 1])], unpack(argv, at + 3, at + 2 + count))
+for i = 1, #written, 6 do
+  local letter, place, count = plan(written, i)
+  local said = try(commands[letter], keys[place], unpack(argv, at, at + count - 1))
   if type(said) == 'table' and said.err then
-    if n == 1 then return {'server', tonumber(argv[at + 1]), commands[argv[at]], said.err} end
-    return redis.error_reply('TORN write ' .. n .. ' of ' .. writes .. ' failed: ' .. said.err)
+    if i == 1 then return {'server', place, commands[letter], said.err} end
+    return redis.error_reply('TORN write ' .. (i + 5) / 6 .. ' of ' .. #written / 6 .. ' failed: ' .. said.err)
   end
-  at = at + 3 + count
+  at = at + count
 end
 return 1
-"""
-"""Arguments: how many a write may have, how many expectations, each expectation, how many writes, each write.
+""".replace("LIMIT", str(WRITE_ARGUMENTS_MAX))
+"""Arguments: the plan of what is expected, the plan of what is written, and what both of them hold.
 
-Either is a letter, the number of its key, how many arguments follow, and these. Answers 1, or why nothing was written:
-the reason, the key's number, which field, command or part of the request it was, and what was found.
+A plan has six bytes a part: a letter, the number of its key in three bytes, and how many arguments are its own in two.
+Answers 1, or why nothing was written: the reason, the key's number, which field, command or part of the request it was,
+and what was found.
 """
 SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -266,49 +273,51 @@ def arguments(commit: Commit) -> tuple[Any, ...]:
 
     """
     keys: dict[str, int] = {}
-    kinds: dict[str, Kind] = {}
-    proven: set[str] = set()
-
-    def place(key: str, kind: Kind | None) -> int:
-        if kind is not None and kinds.setdefault(key, kind) != kind:
-            raise ValueError(f"{key} cannot be of two types")
-        return keys.setdefault(key, len(keys) + 1)
-
-    expected: list[Any] = []
-    count = 0
+    kinds: dict[str, Kind | None] = {}
+    expected: list[int] = []
+    written: list[int] = []
+    held: list[Any] = []
     for expectation in commit.expectations:
-        match expectation:
-            case FieldsAre(key, fields):
-                proven.add(key)
-                n = place(key, "h")
-                for letter, part in _halves(fields):
-                    expected += [letter, n, len(part), *part]
-                    count += 1
-            case TextIs(key, text):
-                proven.add(key)
-                expected += ["v", place(key, "s"), 1, text]
-                count += 1
-            case Absent(key):
-                proven.add(key)
-                expected += ["a", place(key, None), 0]
-                count += 1
-    written: list[Any] = []
+        for letter, kind, rest in _expected(expectation):
+            key = expectation.key
+            if kinds.setdefault(key, kind) != kind:
+                raise ValueError(f"{key} cannot be of two types")
+            _put(expected, letter, keys.setdefault(key, len(keys) + 1), rest)
+            held += rest
+    later: list[Any] = []
     for write in commit.writes:
-        letter, kind, rest = _write(write)
-        if not rest or len(rest) > WRITE_ARGUMENTS_MAX:
-            raise ValueError(f"{len(rest)} arguments for {write.key}")
-        written += (letter, place(write.key, kind), len(rest))
-        written += rest
-    for key, kind in kinds.items():
-        if key not in proven:
-            expected += ["t", keys[key], 1, kind]
-            count += 1
-    total = len(keys) + len(expected) + len(written)
+        letter, kind, rest = _WRITTEN[type(write)](write)
+        key = write.key
+        place = keys.get(key)
+        if place is None or kinds[key] != kind:
+            # A key that no expectation proves to be of its type, or to be absent, is looked at before anything else.
+            if place is not None and kinds[key] is not None:
+                raise ValueError(f"{key} cannot be of two types")
+            if place is None:
+                place = keys[key] = len(keys) + 1
+                _put(expected, kind.upper(), place, ())
+            kinds[key] = kind
+        _put(written, letter, place, rest)
+        later += rest
+    held += later
+    total = len(keys) + len(held)
     if total > ARGUMENTS_MAX:
         raise ValueError(f"a commit of {total} arguments, of {ARGUMENTS_MAX} allowed: split it")
-    return (
-        "EVALSHA", SHA, len(keys), *keys, WRITE_ARGUMENTS_MAX, count, *expected, len(commit.writes), *written
-    )  # fmt: skip
+    return ("EVALSHA", SHA, len(keys), *keys, _packed(expected), _packed(written), *held)
+
+
+_BYTES: Final = {letter: ord(letter) for letter in "fnvaHSXZhdsxmzr"}
+
+
+def _put(plan: list[int], letter: str, place: int, rest: Sequence[Any]) -> None:
+    count = len(rest)
+    if count > WRITE_ARGUMENTS_MAX:
+        raise ValueError(f"{count} arguments for one command, of {WRITE_ARGUMENTS_MAX} allowed")
+    plan += (_BYTES[letter], place >> 16, place & 0xFFFF, count)
+
+
+def _packed(plan: Sequence[int]) -> bytes:
+    return struct.pack(">" + "BBHH" * (len(plan) // 4), *plan)
 
 
 def refused(commit: Commit, reply: Sequence[Any]) -> Refusal:
@@ -324,35 +333,59 @@ def _text(found: bytes) -> str:
     return found.decode(errors="replace")
 
 
-def _halves(fields: Mapping[str, str | None]) -> list[tuple[str, list[str]]]:
-    """Return the fields that must have a text, names before texts, and those that must not be there."""
-    there = {name: text for name, text in fields.items() if text is not None}
-    missing = [name for name, text in fields.items() if text is None]
-    if not fields:
-        raise ValueError("an expectation without fields")
-    if max(2 * len(there), len(missing)) > WRITE_ARGUMENTS_MAX:
-        raise ValueError(f"{len(fields)} fields expected, of {WRITE_ARGUMENTS_MAX} arguments allowed")
-    return [(letter, part) for letter, part in (("f", [*there, *there.values()]), ("n", missing)) if part]
+def _expected(expectation: Expectation) -> list[tuple[str, Kind | None, Sequence[Any]]]:
+    """Return an expectation's parts: each a letter, the key's type, and the arguments."""
+    match expectation:
+        case FieldsAre(_, fields):
+            there = {name: text for name, text in fields.items() if text is not None}
+            missing = [name for name, text in fields.items() if text is None]
+            if not fields:
+                raise ValueError("an expectation without fields")
+            parts: list[tuple[str, Kind | None, Sequence[Any]]] = []
+            if there:
+                parts.append(("f", "h", [*there, *there.values()]))
+            if missing:
+                parts.append(("n", "h", missing))
+            return parts
+        case TextIs(_, text):
+            return [("v", "s", [text])]
+        case Absent():
+            return [("a", None, ())]
 
 
-def _write(write: Write) -> tuple[str, Kind, Sequence[Any]]:
-    """Return a write's letter, its key's type, and its arguments."""
-    match write:
-        case PutFields(_, fields):
-            return "h", "h", [*chain.from_iterable(fields.items())]
-        case Append(_, fields, entry_id):
-            if not fields or (entry_id != "*" and not _ID.fullmatch(entry_id)):
-                raise ValueError(f"not an entry: {entry_id} of {len(fields)} fields")
-            return "x", "x", [entry_id, *chain.from_iterable(fields.items())]
-        case PutText(_, text):
-            return "s", "s", [text]
-        case DropFields(_, names):
-            return "d", "h", names
-        case TrimBelow(_, entry_id):
-            if not _ID.fullmatch(entry_id):
-                raise ValueError(f"not an id: {entry_id}")
-            return "t", "x", ["MINID", "=", entry_id]
-        case Rank(_, scores):
-            return "z", "z", [part for member, score in scores.items() for part in (score, member)]
-        case Unrank(_, members):
-            return "r", "z", members
+def _put_fields(write: PutFields) -> tuple[str, Kind, Sequence[Any]]:
+    return "h", "h", _some([*chain.from_iterable(write.fields.items())], write)
+
+
+def _append(write: Append) -> tuple[str, Kind, Sequence[Any]]:
+    if not write.fields or (write.id != "*" and not _ID.fullmatch(write.id)):
+        raise ValueError(f"not an entry: {write.id} of {len(write.fields)} fields")
+    return "x", "x", [write.id, *chain.from_iterable(write.fields.items())]
+
+
+def _trim_below(write: TrimBelow) -> tuple[str, Kind, Sequence[Any]]:
+    if not _ID.fullmatch(write.id):
+        raise ValueError(f"not an id: {write.id}")
+    return "m", "x", ["MINID", "=", write.id]
+
+
+def _rank(write: Rank) -> tuple[str, Kind, Sequence[Any]]:
+    return "z", "z", _some([part for member, score in write.scores.items() for part in (score, member)], write)
+
+
+def _some(rest: Sequence[Any], write: Write) -> Sequence[Any]:
+    if not rest:
+        raise ValueError(f"0 arguments for {write.key}")
+    return rest
+
+
+_WRITTEN: Final[dict[type[Any], Callable[[Any], tuple[str, Kind, Sequence[Any]]]]] = {
+    PutFields: _put_fields,
+    DropFields: lambda write: ("d", "h", _some(write.fields, write)),
+    PutText: lambda write: ("s", "s", (write.text,)),
+    Append: _append,
+    TrimBelow: _trim_below,
+    Rank: _rank,
+    Unrank: lambda write: ("r", "z", _some(write.members, write)),
+}
+"""By write: its letter, its key's type, and its arguments."""

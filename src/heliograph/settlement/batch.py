@@ -460,8 +460,8 @@ class Batch:
             if changes is None:
                 changes = changes_of(self.copy.records[key].value, held.value)
                 changes[VERSION] = str(held.version)
-            if gone := [name for name, text in changes.items() if text is None]:
-                writes.append(DropFields(key, gone))
+            if None in changes.values():
+                writes.append(DropFields(key, [name for name, text in changes.items() if text is None]))
             writes.append(PutFields(key, {name: text for name, text in changes.items() if text is not None}))
         writes += [PutFields(key, fields_of(credit)) for key, credit in self._credit.items()]
         before, after = fields_of(self.base[0]), fields_of(self.cursor)
