@@ -24,6 +24,10 @@ def test_cut_connections_of_all_venues_are_healed_and_nothing_is_lost() -> None:
     # What a venue does not number nobody can ask for: it is told as a hole, and stays one.
     assert summary["gaps_found"] >= summary["gaps_filled"] > 0
     assert summary["expected"] > 0
+    # Pledge, credit, mirror, trades, settlement: and both sides' books agree, to the last digit.
+    assert any(line.startswith("== ") and "credit inventory of 5 BTC" in line for line in lines)
+    custody = summary["custody"]
+    assert (custody["differences"], custody["findings"], custody["state"]) == (0, 0, "confirmed")
     venues = summary["venues"]
     assert set(venues) == set(VENUES) == set(played())
     for told in venues.values():

@@ -36,7 +36,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture
 def link(pair: Pair) -> str:
-    """A link of the test's own, on servers that hold nothing else: credit inventories do not say whose link they are."""
+    """A link of the test's own, on servers that hold nothing else: a credit inventory does not say whose link it is."""
     pair.primary.ask("FLUSHALL")
     return f"both-{next(_numbers)}"
 

@@ -3,6 +3,9 @@
 Every venue that can be simulated, on real sockets, a feed for each of its markets, an embedded server, a gateway that
 tails it, and WebSocket clients of the gateway. On the way connections are cut and frames are lost and repeated. At the
 end the streams are read back and held against what truly happened in the simulated world.
+
+Beside it a firm's coins are pledged at a custodian, mirrored as credit at an exchange, traded on at the prices of the
+moment, and settled, until both sides' books agree.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heliograph import app
+from heliograph.cli.custody import Custody, open_custody
 from heliograph.cli.stage import Stage, open_stage
 
 
@@ -41,19 +45,20 @@ def demo(*, headless: bool, duration_s: float | None, speed: float, seed: int, v
 
 async def _demo(headless: bool, duration_s: float | None, speed: float, seed: int, venues: Sequence[str]) -> int:
     stop = asyncio.Event()
-    async with open_stage(speed, seed, venues) as stage:
+    async with open_stage(speed, seed, venues) as stage, open_custody(stage.coin_price, seed) as custody:
         with app.terminations(stop.set), _interruption(stop):
-            screen = _lines(stage) if headless else _table(stage)
-            async with app.beside(stage.make_trouble()), app.beside(screen):
+            screen = _lines(stage, custody) if headless else _table(stage, custody)
+            async with app.beside(stage.make_trouble()), app.beside(custody.run()), app.beside(screen):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(duration_s):
                         await stop.wait()
-            summary = await stage.finish()
+                await custody.over.wait()
+            summary = await stage.finish() | {"custody": custody.summary | {"failed": custody.failed}}
     if headless:
         print(json.dumps(summary))
     else:
         _tell(summary)
-    return int(_spoilt(summary))
+    return int(_spoilt(summary) or custody.spoilt)
 
 
 @contextlib.contextmanager
@@ -72,10 +77,13 @@ def _interruption(stop: asyncio.Event) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _lines(stage: Stage) -> None:
-    """Print every closed candle that the gateway's clients receive, and what goes wrong on the way."""
-    told = 0
+async def _lines(stage: Stage, custody: Custody) -> None:
+    """Print every closed candle that the gateway's clients receive, the story, and what goes wrong on the way."""
+    told = custody_told = 0
     async for quote in stage.quotes():
+        for line in custody.told[custody_told:]:
+            print(f"== {line}", flush=True)
+        custody_told = len(custody.told)
         for line in stage.happened[told:]:
             print(f"-- {line}", flush=True)
         told = len(stage.happened)
@@ -85,16 +93,16 @@ async def _lines(stage: Stage) -> None:
             print(f"{quote['timestamp']} {length} {where:19} {quote['symbol']:24} close {quote['close']}", flush=True)
 
 
-async def _table(stage: Stage) -> None:
-    """Keep a table of the latest candles on the screen."""
+async def _table(stage: Stage, custody: Custody) -> None:
+    """Keep a table of the latest candles on the screen, and the story under it."""
     latest: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     with Live(console=Console(), refresh_per_second=8) as live:
         async for quote in stage.quotes():
             latest.setdefault((quote["exchange"], quote["market"]), {})[quote["symbol"]] = quote
-            live.update(_drawn(stage, latest))
+            live.update(_drawn(stage, custody, latest))
 
 
-def _drawn(stage: Stage, latest: Mapping[tuple[str, str], Mapping[str, dict[str, Any]]]) -> Group:
+def _drawn(stage: Stage, custody: Custody, latest: Mapping[tuple[str, str], Mapping[str, dict[str, Any]]]) -> Group:
     """Draw a row a market: its instruments' prices, and what was found missing there and made good."""
     table = Table("venue", "market", "candle", "open time", "prices", "closed", "holes", "filled", "doubled", box=None)
     for play in stage.plays:
@@ -111,7 +119,8 @@ def _drawn(stage: Stage, latest: Mapping[tuple[str, str], Mapping[str, dict[str,
         f"{len(stage.plays)} simulated venues at {speed:g}x -> {len(stage.feeds)} feeds -> Valkey -> gateway -> here"
     )
     trouble = [Text(line, style="yellow") for line in stage.happened[-3:]]
-    return Group(Text(title, style="bold"), table, *trouble, Text("Ctrl-C ends", style="dim"))
+    story = [Text(line, style="cyan") for line in custody.told]
+    return Group(Text(title, style="bold"), table, *trouble, *story, Text("Ctrl-C ends", style="dim"))
 
 
 def _tell(summary: Mapping[str, Any]) -> None:
@@ -133,6 +142,15 @@ def _tell(summary: Mapping[str, Any]) -> None:
             "nothing there tells that they are, and no request brings them back"
         )
     console.print(verdict, style="bold red" if _spoilt(summary) else "bold green")
+    custody = summary["custody"]
+    if custody["failed"]:
+        console.print(f"custody: {custody['failed']}", style="bold red")
+        return
+    console.print(
+        f"custody: {custody['trades']} trades settled in {custody['legs']} legs; both sides' books: "
+        f"{custody['differences']} differences; {custody['audited']} journal entries: {custody['findings']} findings",
+        style="bold red" if custody["differences"] or custody["findings"] else "bold green",
+    )
 
 
 def _spoilt(summary: Mapping[str, Any]) -> bool:

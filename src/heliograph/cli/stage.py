@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
 from typing import Any, Final
 
 import aiohttp
@@ -60,6 +61,11 @@ class Stage:
         self._gateway_url = gateway_url
         self._quotes: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=10_000)
         self._quoted = 0
+        self._coin_price: Decimal | None = None
+
+    def coin_price(self) -> Decimal | None:
+        """Return the newest price of a bitcoin in dollars that the gateway told; None before the first."""
+        return self._coin_price
 
     @property
     def feeds(self) -> list[MarketFeed]:
@@ -100,6 +106,8 @@ class Stage:
                 told = message.json()
                 if told["type"] == "quote":
                     self._quoted += 1
+                    if is_coin(told["symbol"]):
+                        self._coin_price = Decimal(str(told["close"]))
                     if not self._quotes.full():
                         self._quotes.put_nowait(told | {"market": market})
                 elif told["type"] == "error":
@@ -132,6 +140,11 @@ class Stage:
             **{name: sum(told[name] for told in venues.values()) for name in next(iter(venues.values()))},
             "venues": venues,
         }
+
+
+def is_coin(symbol: str) -> bool:
+    """Whether a symbol, of whichever venue, is of bitcoin in dollars."""
+    return symbol.upper().replace("-", "").replace("/", "").replace("_", "") in ("BTCUSDT", "BTCUSD")
 
 
 @asynccontextmanager
