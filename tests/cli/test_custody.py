@@ -6,8 +6,8 @@ from heliograph.cli.custody import open_custody
 
 
 async def test_the_story_ends_with_books_that_agree_to_the_last_digit() -> None:
-    async with open_custody(lambda: Decimal("61234.5"), seed=7) as custody:
-        await custody.run()
+    async with open_custody(seed=7) as custody:
+        await custody.run(lambda: Decimal("61234.5"))
     summary = custody.summary
     assert (summary["differences"], summary["unexplained"], summary["findings"]) == (0, 0, 0)
     assert (summary["state"], summary["legs"], summary["trades"]) == ("confirmed", 4, 20)

@@ -49,19 +49,11 @@ class Custody:
         pair: the servers.
         custodian: at the primary.
         exchange: at the replica.
-        price: what a coin costs now; None if nobody knows.
         seed: of the firm's trades.
 
     """
 
-    def __init__(
-        self,
-        pair: Pair,
-        custodian: Custodian,
-        exchange: Exchange,
-        price: Callable[[], Decimal | None],
-        seed: int,
-    ) -> None:
+    def __init__(self, pair: Pair, custodian: Custodian, exchange: Exchange, seed: int) -> None:
         self.told: list[str] = []
         """What has happened so far."""
         self.summary: dict[str, Any] = {}
@@ -73,16 +65,20 @@ class Custody:
         self._pair = pair
         self._custodian = custodian
         self._exchange = exchange
-        self._price = price
         self._random = random.Random(seed)
         self._clock = SystemClock()
 
-    async def run(self) -> None:
-        """Tell the story once, from the first coin to books that agree."""
+    async def run(self, price: Callable[[], Decimal | None]) -> None:
+        """Tell the story once, from the first coin to books that agree.
+
+        Args:
+            price: what a coin costs now; None if nobody knows.
+
+        """
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._mirror()
-                trades = await self._trade()
+                trades = await self._trade(price)
                 cycle_id = await self._settle()
                 await self._compare(cycle_id, trades)
         except (HeliographError, TimeoutError) as e:
@@ -126,10 +122,10 @@ class Custody:
                     return str(text.decode())
                 await asyncio.sleep(0.002)
 
-    async def _trade(self) -> int:
+    async def _trade(self, price_now: Callable[[], Decimal | None]) -> int:
         count, sold, cash = 20, Decimal(0), Decimal(0)
         for n in range(count):
-            price = (self._price() or PRICE).quantize(Decimal("0.01"))
+            price = (price_now() or PRICE).quantize(Decimal("0.01"))
             coins = Decimal(self._random.randint(1, 900)).scaleb(-4) * self._random.choice((-1, -1, 1))
             if coins * price > cash:
                 coins = -coins  # Nobody buys with money that he has not got.
@@ -193,11 +189,10 @@ class Custody:
 
 
 @asynccontextmanager
-async def open_custody(price: Callable[[], Decimal | None], seed: int) -> AsyncIterator[Custody]:
+async def open_custody(seed: int) -> AsyncIterator[Custody]:
     """Start a primary, its replica, a custodian and an exchange; at the end nothing is left.
 
     Args:
-        price: what a coin costs now; None if nobody knows.
         seed: of the firm's trades.
 
     Raises:
@@ -235,4 +230,4 @@ async def open_custody(price: Callable[[], Decimal | None], seed: int) -> AsyncI
                 accept,
             )
         )
-        yield Custody(pair, custodian, exchange, price, seed)
+        yield Custody(pair, custodian, exchange, seed)

@@ -45,10 +45,10 @@ def demo(*, headless: bool, duration_s: float | None, speed: float, seed: int, v
 
 async def _demo(headless: bool, duration_s: float | None, speed: float, seed: int, venues: Sequence[str]) -> int:
     stop = asyncio.Event()
-    async with open_stage(speed, seed, venues) as stage, open_custody(stage.coin_price, seed) as custody:
+    async with open_custody(seed) as custody, open_stage(speed, seed, venues) as stage:
         with app.terminations(stop.set), _interruption(stop):
             screen = _lines(stage, custody) if headless else _table(stage, custody)
-            async with app.beside(stage.make_trouble()), app.beside(custody.run()), app.beside(screen):
+            async with app.beside(stage.make_trouble()), app.beside(custody.run(stage.coin_price)), app.beside(screen):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(duration_s):
                         await stop.wait()
