@@ -140,6 +140,7 @@ class Auditor:
         self._more = 0
         self._entries = self._compared = 0
         self._records: dict[str, Fields] = {}
+        self._requests: dict[str, Request] = {}
         self._credits: dict[str, Credit] = {}
         self._changed: dict[str, int] = {}
         self._cursor = Cursor()
@@ -199,13 +200,16 @@ class Auditor:
             self._find(Finding(e.code, entry.n, what=str(e)))
             return
         self._check_sequence(entry.n, body)
-        self._check_cause(entry.n, body, transfers)
+        records = {key: self._merged(key, changes) for key, changes in body.records.items()}
+        self._check_cause(entry.n, records, transfers)
         before = {owner: self.books.positions.get(owner, Position()).credit for owner in _owners(transfers)}
         try:
             self.books.post(transfers)
         except SettlementError as e:
             self._find(Finding(e.code, entry.n, what=str(e)))
             return
+        self._records.update(records)
+        self._changed.update(dict.fromkeys(records, entry.n))
         self._note(entry, body, transfers, before)
 
     def _check_sequence(self, n: int, body: Body) -> None:
@@ -221,14 +225,14 @@ class Auditor:
                 self._find(Finding("sequence", n, what=what))
             self._cursor = msgspec.structs.replace(cursor, recorded=cause.seq, recorded_digest=cause.digest)
 
-    def _check_cause(self, n: int, body: Body, transfers: list[Transfer]) -> None:
+    def _check_cause(self, n: int, records: Mapping[str, Fields], transfers: list[Transfer]) -> None:
         """See that every movement has a reason to be, and every step of a request the movements that it must have."""
         prefix = link_keys.request(self.link, "")
         due: list[Transfer] = []
-        for key, fields in body.records.items():
+        for key, fields in records.items():
             if key.startswith(prefix):
                 try:
-                    due += self._request_step(n, key, record_of(Request, self._merged(key, fields), key))
+                    due += self._request_step(n, key, record_of(Request, fields, key))
                 except SettlementError as e:
                     self._find(Finding(e.code, n, key, str(e)))
         made = [t for t in transfers if (t.debit, t.credit) in REQUEST_WAYS]
@@ -242,8 +246,8 @@ class Auditor:
 
     def _request_step(self, n: int, key: str, request: Request) -> list[Transfer]:
         """Check a request's step, and return the movements that it must have."""
-        old = self._records.get(key)
-        before = None if old is None else record_of(Request, old, key)
+        before = self._requests.get(key)
+        self._requests[key] = request
         if before is None:
             allowed = request.state == "held" and request.version == 1
         else:
@@ -277,9 +281,6 @@ class Auditor:
         for transfer in transfers:
             if transfer.debit in CONTRAS or transfer.credit in CONTRAS:
                 self._changed[link_keys.contra(self.link, transfer.asset)] = entry.n
-        for key, fields in body.records.items():
-            self._changed[key] = entry.n
-            self._records[key] = self._merged(key, fields)
 
     def _merged(self, key: str, changes: Mapping[str, str | None]) -> Fields:
         """Return a record's fields after a step."""
