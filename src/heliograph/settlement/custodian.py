@@ -34,6 +34,7 @@ from heliograph.settlement.batch import Batch
 from heliograph.settlement.census import audit_primary
 from heliograph.settlement.credit import OPEN, Request, State
 from heliograph.settlement.cycle import Cycle
+from heliograph.settlement.desk import POINTS as TURN_POINTS
 from heliograph.settlement.desk import Desk, Needs
 from heliograph.settlement.envelope import content, digest
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
@@ -50,6 +51,8 @@ T = TypeVar("T")
 Payer = Callable[[Passage], Awaitable[None]]
 """Moves the coins of a withdrawal outside; called again, with the same reference, until it returns."""
 
+POINTS: Final = (*TURN_POINTS, "paying", "paid")
+"""Where a custodian's process may die: between any two steps of a turn, and around a payment."""
 TICK_S: Final = 0.25
 SIBLING_S: Final = 0.005
 SIBLING_AWAY_S: Final = 0.5
@@ -96,10 +99,19 @@ class Custodian:
         settings: which link, and where.
         clock: the custodian's.
         payer: moves a withdrawal's coins outside; None where nothing is to be done.
+        at: called at each of `POINTS`, for tests that kill the process there.
 
     """
 
-    def __init__(self, settings: CustodianSettings, *, clock: Clock | None = None, payer: Payer | None = None) -> None:
+    def __init__(
+        self,
+        settings: CustodianSettings,
+        *,
+        clock: Clock | None = None,
+        payer: Payer | None = None,
+        at: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._at = at
         name(settings.link, "link")
         self.settings = settings
         self.link = settings.link
@@ -120,7 +132,7 @@ class Custodian:
             siblings=len(settings.siblings),
         )
         self._rounds.told = self._told
-        self._desk = Desk(self._store, self._clock, self._rounds)
+        self._desk = Desk(self._store, self._clock, self._rounds, at)
         self._siblings = Siblings(settings.siblings, settings.link)
         self._reading = Asker(settings.primary, name=f"heliograph-custodian-reads:{settings.link}")
         self._waiting: dict[str, set[asyncio.Future[Request]]] = {}
@@ -471,6 +483,7 @@ class Custodian:
         heads = await self._siblings.heads()
         if any(head is None or head < passage.journal for head in heads):
             return False
+        self._at("paying")
         try:
             if self._payer is not None:
                 await self._payer(passage)
@@ -488,6 +501,7 @@ class Custodian:
             transfers: list[Transfer] = [left(found)]
             batch.post(Cause("paid", reference), transfers, {key: done, docket_key: docket})
 
+        self._at("paid")
         with contextlib.suppress(BusError):
             await self._desk.do(step, self._passing(passage))
         return True

@@ -26,6 +26,9 @@ T = TypeVar("T")
 FLIGHTS_MAX: Final = 4
 """Batches on their way at once. More would make them smaller, and no faster."""
 PAUSE_MAX_S: Final = 1.0
+POINTS: Final = ("woken", "read", "decided", "submitted", "answered", "told")
+"""Where a process may die in a turn: nothing of it is on the primary up to `decided`, all of it from `answered` on, and
+after `submitted` nobody knows."""
 AGAIN: Final = frozenset(("stale", "not_loaded"))
 """Refusals after which reading the primary again helps."""
 
@@ -89,10 +92,12 @@ class Desk:
         store: taken over already.
         clock: the custodian's.
         round_: what each turn does besides the jobs.
+        at: called at each of `POINTS`, for tests that kill the process there.
 
     """
 
-    def __init__(self, store: Store, clock: Clock, round_: Round) -> None:
+    def __init__(self, store: Store, clock: Clock, round_: Round, at: Callable[[str], None] = lambda _: None) -> None:
+        self._at = at
         self._store = store
         self._clock = clock
         self._round = round_
@@ -180,17 +185,21 @@ class Desk:
             await self._room.wait()
         if not self._store.loaded:
             raise SettlementError("not_loaded", "memory was dropped while waiting for room")
+        self._at("woken")
         now_ns = self._clock.now_ns()
         jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), STEPS_MAX // 2))]
         try:
             await self._read(jobs)
             await self._round.needs(now_ns)
+            self._at("read")
             batch = self._store.batch(now_ns)
         except BaseException:
             self._jobs.extendleft(reversed(jobs))
             raise
         answers = [(job, *_taken(job.step, batch)) for job in jobs if not job.result.done()]
         self._round.steps(batch)
+        if not batch.empty:
+            self._at("decided")
         self._flying += 1
         try:
             done = asyncio.ensure_future(self._store.submit(batch))
@@ -198,6 +207,8 @@ class Desk:
             self._flying -= 1
             self._jobs.extendleft(reversed(jobs))
             raise
+        if not batch.empty:
+            self._at("submitted")
         self._flights.put_nowait(_Flight(self._loads, done, answers))
         if self._jobs or batch.full:
             self._wake.set()
@@ -231,6 +242,7 @@ class Desk:
                 self._jobs.extend(job for job, _, _ in flight.answers)
                 self._wake.set()
                 continue
+            self._at("answered")
             for job, value, error in flight.answers:
                 if job.result.done():
                     continue
@@ -239,6 +251,7 @@ class Desk:
                 else:
                     job.result.set_exception(error)
             self._round.done()
+            self._at("told")
 
     def _give_up(self) -> None:
         """Tell whoever waits that no answer will come."""
