@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
@@ -15,15 +15,13 @@ from heliograph.errors import ConfigError
 from heliograph.marketdata.capture import Direction
 from heliograph.marketdata.download import Downloader
 from heliograph.marketdata.feed import MarketFeed
-from heliograph.marketdata.settings import FeedSettings
 from heliograph.metrics import FeedMetrics
 from heliograph.model.book import BookDelta, BookSnapshot, OrderBook
-from heliograph.model.event import Event, VenueEvent
+from heliograph.model.event import VenueEvent
 from heliograph.model.instrument import SPOT, Instrument
 from heliograph.model.interval import Interval
-from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Gap, Source, Ticker, Trade
+from heliograph.model.market import BookTop, Candle, Channel, DayStatistics, Source, Ticker, Trade
 from heliograph.sim import Fault, FaultKind, SimulatedVenue
-from heliograph.sim.audit import audit_candles, audit_trades
 from heliograph.sim.world import World
 from heliograph.venues.contract import (
     CandlePage,
@@ -44,6 +42,9 @@ from heliograph.venues.luno.dialect import LEVELS, REVOKED, Dialect
 from heliograph.venues.luno.dialect_rest import Rest
 from heliograph.venues.luno.layout import LAYOUT
 from heliograph.venues.luno.streams import DURATIONS_S
+from heliograph.venues.scene import Bar, Listing
+from tests.marketdata.field import QUICK, Collector
+from tests.venues.playing import all_suffer, playing
 
 EPOCH_NS = 1_795_000_000 * NS_PER_S
 WORLD = World(5, 12, EPOCH_NS, listers=LAYOUT.listers)
@@ -251,44 +252,6 @@ def test_recorded_answers_to_each_question_can_be_read() -> None:
         assert MARKET.read_answer(url, answer.body, EPOCH_NS)
 
 
-QUICK = FeedSettings(
-    inactivity_s=0.5,
-    reconnect_delay_s=0.02,
-    reconnect_delay_s_max=0.2,
-    stable_s=0.5,
-    gap_grace_s=0.15,
-    trade_grace_s=0.1,
-    backfill_retry_s=0.1,
-    breaker_recovery_s=0.3,
-    breaker_recovery_s_max=0.6,
-)
-
-
-class Collector:
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._news = asyncio.Event()
-
-    def ready(self) -> bool:
-        return True
-
-    def push(self, events: Sequence[Event]) -> None:
-        self.events += events
-        self._news.set()
-
-    def when_ready(self, wake: Callable[[], None]) -> None:
-        """Remember nothing: it is always ready."""
-
-    async def until(self, enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(25):
-            while not enough():
-                self._news.clear()
-                await self._news.wait()
-
-    def closed(self) -> list[Candle]:
-        return [e for e in self.events if isinstance(e, Candle) and e.closed]
-
-
 TROUBLES: list[tuple[str, tuple[Fault, ...]]] = [
     ("XBTUSDT", ()),
     ("XBTZAR", ()),
@@ -305,51 +268,30 @@ TROUBLES: list[tuple[str, tuple[Fault, ...]]] = [
 ]
 
 
+def keyed(market: Market) -> Market:
+    """Whoever asked too often waits for a window to pass, since the venue does not say how long: here half a second."""
+    limits = msgspec.structs.replace(market.limits, weight_window_s=0.5)
+    return msgspec.structs.replace(MARKET, socket_url=market.socket_url, rest_url=market.rest_url, limits=limits)
+
+
+def _volume(candle: Candle, bar: Bar, _listing: Listing) -> None:
+    assert candle.base_volume == bar.volume
+
+
 @pytest.mark.parametrize(("pair", "troubles"), TROUBLES)
 async def test_a_feed_at_the_simulator_tells_what_happened(pair: str, troubles: tuple[Fault, ...]) -> None:
-    sink = Collector()
-    async with (
-        SimulatedVenue("luno", seed=7, speed=120, symbols=2) as sim,
-        rest.Client(rest.Settings(timeout_s=2.0), random.Random(7)) as client,
-    ):
-        where = sim.endpoints["spot"]
-        # Who asked too often waits for a window to pass, since the venue does not say how long: here half a second.
-        limits = msgspec.structs.replace(MARKET.limits, weight_window_s=0.5)
-        declared = msgspec.structs.replace(
-            MARKET, socket_url=where["socket_url"], rest_url=where["rest_url"], limits=limits
-        )
-        listed = declared.parse_instruments(await client.fetch(declared, declared.instruments_request()))
-        instrument = next(i for i in listed if i.venue_symbol == pair)
-        feed = MarketFeed(declared, QUICK, sink, FeedMetrics("luno", "spot"), SystemClock(), client, seed=7)
-        feed.add(subscriptions_of(instrument, Interval.M1))
-        running = asyncio.create_task(feed.run())
-        try:
-            await sink.until(lambda: len(sink.closed()) >= 2)
-            for fault in troubles:
-                await sim.fault(fault)
-            count = len(sink.closed())
-            await sink.until(lambda: len(sink.closed()) >= count + 4)
-            assert any(isinstance(e, Ticker) for e in sink.events)
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        told = sink.closed()
-        truth = sim.ledger.candles("spot", pair, Interval.M1, told[0].open_ns, told[-1].open_ns + 1)
-        assert audit_candles(truth, told).faithful, audit_candles(truth, told)
-        for candle, bar in zip(told, truth, strict=True):
-            assert candle.base_volume == bar.volume
-        trades = [e for e in sink.events if isinstance(e, Trade)]
-        first_ns, last_ns = trades[0].event_ns, trades[-1].event_ns
-        assert first_ns is not None
-        assert last_ns is not None
-        numbers = range(trades[0].sequence or 0, (trades[-1].sequence or 0) + 1)
-        happened = [fill for fill in sim.ledger.fills("spot", pair, first_ns, last_ns + 1) if fill.id in numbers]
-        assert audit_trades(happened, trades).faithful, audit_trades(happened, trades)
-        wrong = check_told_book(sim, pair, [e for e in sink.events if isinstance(e, BookDelta)])
-        assert wrong <= 2 * sum(fault.count for fault in troubles)
-        assert all(fault.kind is FaultKind.DISCONNECT or sim.listeners["spot"].faults.happened for fault in troubles)
-        assert {e.channel for e in sink.events if isinstance(e, Gap)} <= {Channel.BOOK}
-        assert len(trades) > 5
+    async with playing("luno", ("spot", pair), speed=120, symbols=2, changed=keyed) as (here,):
+        here.feed.add(subscriptions_of(here.instrument, Interval.M1))
+        await here.more(2)
+        await all_suffer([here], *troubles)
+        await here.more(4)
+        assert any(isinstance(e, Ticker) for e in here.sink.events)
+    here.check_candles(_volume)
+    here.check_trades(lambda trade: trade.sequence, lambda fill: fill.id, whole=True, least=6)
+    wrong = check_told_book(here.sim, pair, [e for e in here.sink.events if isinstance(e, BookDelta)])
+    assert wrong <= 2 * sum(fault.count for fault in troubles)
+    assert all(fault.kind is FaultKind.DISCONNECT or here.listener.faults.happened for fault in troubles)
+    assert {gap.channel for gap in here.sink.gaps()} <= {Channel.BOOK}
 
 
 def check_told_book(sim: SimulatedVenue, pair: str, deltas: list[BookDelta]) -> int:
