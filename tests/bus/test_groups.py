@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from heliograph.bus.dead_letters import DeadLetter, DeadLetters, dead_key
 from heliograph.bus.embedded import Server
@@ -20,8 +21,16 @@ from heliograph.errors import BusError, ConfigError, DecodeError
 from tests.bus.proxy import Proxy
 
 GROUP = "custodian"
-FAST = Terms(retry_s=0.01, retry_max_s=0.04, dead_after_s=0.6, backoff_max_s=0.05)
+FAST = Terms(retry_s=0.01, retry_max_s=0.04, backoff_max_s=0.05)
+MORTAL = Terms(retry_s=0.01, retry_max_s=0.04, backoff_max_s=0.05, dead_after_s=0.6)
+"""For tests of death alone: on a busy machine the living may be silent for so long."""
 PROGRAM = Path(__file__).parent / "consuming.py"
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> None:
+    """Let a traceback be told as in production: the coloured one takes half a second, and holds up everything."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 
 
 class Stream:
@@ -143,8 +152,8 @@ async def test_a_failure_is_surfaced_tried_again_and_holds_up_nobody(
     stream: Stream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen, consumer = Seen(b"bad", times=2), stream.consumer()
+    await stream.add("bad", "good", "better")
     async with running(consumer, seen):
-        await stream.add("bad", "good", "better")
         await seen.until(lambda data: data.count(b"bad") == 3)
     assert [data for data in seen.data if data != b"bad"] == [b"good", b"better"]
     assert seen.data[:2] == [b"bad", b"good"], "the stream's order, and nobody waits for the pause"
@@ -336,7 +345,7 @@ async def test_a_killed_consumers_entries_are_claimed_once_by_another(stream: St
         child.send_signal(signal.SIGKILL)
         await child.wait()
     assert await stream.pending() == 10
-    seen, others = Seen(), [stream.consumer(f"heir-{n}") for n in range(2)]
+    seen, others = Seen(), [stream.consumer(f"heir-{n}", MORTAL) for n in range(2)]
     async with running(others[0], seen), running(others[1], seen):
         await seen.until(lambda data: len(data) == 10)
         await until(lambda: _none(stream))
@@ -371,11 +380,12 @@ async def test_nothing_is_taken_from_the_living_however_slow(stream: Stream) -> 
         busy.set()
         await release.wait()
 
-    seen, other = Seen(), stream.consumer("other")
-    async with running(stream.consumer("slow"), slow):
+    terms = Terms(dead_after_s=1.0)
+    seen, other = Seen(), stream.consumer("other", terms)
+    async with running(stream.consumer("slow", terms), slow):
         await busy.wait()
         async with running(other, seen):
-            await until(lambda: _abandoned(stream, b"slow", 2 * FAST.dead_after_s))
+            await until(lambda: _abandoned(stream, b"slow", 1.5 * terms.dead_after_s))
         release.set()
     assert (seen.data, other.counts.claimed) == ([], 0)
 
@@ -391,7 +401,7 @@ async def test_who_slept_lets_go_of_what_was_taken_meanwhile(stream: Stream) -> 
     async with process(stream, "sleeper", "sleep") as child:
         await until(lambda: _is(lambda: stream.given("sleeper"), 1))
         seen = Seen()
-        async with running(stream.consumer("heir"), seen):
+        async with running(stream.consumer("heir", MORTAL), seen):
             await seen.until(lambda data: len(data) == 4)
             await until(lambda: _none(stream))
         assert seen.data == [b"0", b"1", b"2", b"3"]
@@ -403,7 +413,7 @@ async def test_who_slept_lets_go_of_what_was_taken_meanwhile(stream: Stream) -> 
 
 async def test_who_comes_to_a_server_that_was_away_lets_the_living_say_so_first(stream: Stream) -> None:
     await stream.add(0)
-    other = stream.consumer(terms=Terms(dead_after_s=0.6))
+    other = stream.consumer(terms=MORTAL)
     await stream.link.request("XGROUP", "CREATE", stream.name, GROUP, "0")
     await stream.link.request("XREADGROUP", "GROUP", GROUP, "quiet", "STREAMS", stream.name, ">")
     await until(lambda: _abandoned(stream, b"quiet", 0.7))
@@ -418,9 +428,9 @@ async def test_who_comes_to_a_server_that_was_away_lets_the_living_say_so_first(
 async def test_an_entry_that_kills_its_process_is_buried_and_its_neighbours_live(stream: Stream) -> None:
     await stream.add("poison", "good")
     for _ in range(3):
-        async with process(stream, "phoenix", "die", deliveries_max=3) as child:
+        async with process(stream, "phoenix", "die", deliveries_max=3, dead_after_s=30) as child:
             assert await asyncio.wait_for(child.wait(), 20) == -signal.SIGKILL
-    async with process(stream, "phoenix", "die", deliveries_max=3):
+    async with process(stream, "phoenix", "die", deliveries_max=3, dead_after_s=30):
         await until(lambda: _is(stream.letters, 1))
         await until(lambda: _none(stream))
     assert await stream.given("phoenix") == [*[b"poison"] * 3, b"good"]
