@@ -35,7 +35,11 @@ def source(arguments: Sequence[str], cpu: int | None, module: str = "bench.sourc
 def client(arguments: Sequence[str], cpu: int | None, timeout_s: float = 60) -> dict[str, Any]:
     """Run what is measured to its end, and return what it says of itself."""
     command = [sys.executable, "-m", "bench.client", *arguments, *_pin(cpu)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    # Unbuffered, a long line may be written in part, and the rest is lost.
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment
+    )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{' '.join(command[1:])} failed:\n{done.stderr}")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
