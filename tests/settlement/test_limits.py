@@ -47,6 +47,16 @@ def test_a_day_is_any_24_hours() -> None:
     assert limits.moved(asset, velocity, D(10), 30 * HOUR_NS) == Velocity(((30, D(10)),))
 
 
+def test_every_hour_of_a_day_counts() -> None:
+    assert HOUR_NS == 3_600_000_000_000
+    asset, velocity = AssetLimits(day_max=D(10)), Velocity()
+    for hour in (1, 2, 3, 3, 3):
+        velocity = limits.moved(asset, velocity, D(2), hour * HOUR_NS)
+    assert velocity == Velocity(((1, D(2)), (2, D(2)), (3, D(6))))
+    assert code(lambda: limits.moved(asset, velocity, D("1E-18"), 3 * HOUR_NS)) == "over_day_limit"
+    assert limits.moved(asset, velocity, D(2), 26 * HOUR_NS) == Velocity(((2, D(2)), (3, D(6)), (26, D(2))))
+
+
 def test_a_clock_that_was_set_back_forgets_nothing() -> None:
     asset = AssetLimits(day_max=D(10))
     velocity = limits.moved(asset, Velocity(), D(6), 50 * HOUR_NS)
@@ -54,7 +64,12 @@ def test_a_clock_that_was_set_back_forgets_nothing() -> None:
     assert limits.moved(asset, velocity, D(4), 10 * HOUR_NS) == Velocity(((50, D(10)),))
 
 
-@given(st.lists(st.tuples(st.integers(0, 8 * HOUR_NS), st.integers(1, 5)), max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 0, HOUR_NS // 2, HOUR_NS, 8 * HOUR_NS, 23 * HOUR_NS]), st.integers(1, 5)),
+        max_size=40,
+    )
+)
 @settings(max_examples=80)
 def test_no_24_hours_see_more_than_the_limit(steps: list[tuple[int, int]]) -> None:
     asset, velocity, now_ns = AssetLimits(day_max=D(10)), Velocity(), 0
@@ -86,6 +101,7 @@ def test_credit_is_worth_its_price_after_its_haircut() -> None:
     prices = {"BTC": D(60_000), "USD": D(1)}
     assert limits.worth(table, {"BTC": D(2), "USD": D(5), "ETH": D(0)}, prices) == 108_005
     assert limits.worth(table, {"USD": D("0.000000000000000003")}, {"USD": D("0.5")}) == D("1E-18")
+    assert limits.worth(table, {"BTC": D(2), "USD": D(5)}, {"BTC": D(0), "USD": D(1)}) == 5
     limits.allow_worth(table, D(1_000_000))
     assert code(lambda: limits.allow_worth(table, D("1000000.01"))) == "over_worth_limit"
     limits.allow_worth(Limits(), D(10**19))

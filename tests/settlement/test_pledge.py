@@ -69,6 +69,7 @@ def test_an_address_is_printable_and_has_an_end(address: str) -> None:
     with pytest.raises(BadValue):
         pledges.pledged("p1", "vault-co", "ann", "BCH", "1", "Bitcoin Cash", address, 7)
     assert pledges.pledged("p1", "vault-co", "ann", "BCH", "1", "Bitcoin Cash", "a" * 512, 7).address
+    assert pledges.pledged("p1", "vault-co", "ann", "BCH", "1", "B", "a", 7).chain == "B"
 
 
 @pytest.mark.parametrize("place", range(7))
