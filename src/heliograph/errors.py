@@ -10,6 +10,7 @@
     ├── VenueRejected      the venue answered no: trying again will not help
     ├── OutcomeUnknown     bytes left and no clear answer came: reconcile before anything else
     ├── SettlementError    a settlement rule was broken
+    │   └── BadValue       a name or an amount that is none
     └── Nonconforming      a venue's codec is not what the conformance kit asks of it
 
 Errors hold facts as attributes and build their message from them.
@@ -119,6 +120,10 @@ class SettlementError(HeliographError):
     def __init__(self, code: str, what: str) -> None:
         self.code = code
         super().__init__(f"{what} ({code})")
+
+
+class BadValue(SettlementError, ValueError):
+    """A value that settlement does not take: a name that is none, an amount that is none; `code` says which."""
 
 
 class Nonconforming(HeliographError, AssertionError):

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from heliograph.errors import BadValue as BadValue
 from heliograph.model.numbers import fixed, parse
 
 Stream = Literal["request", "answer"]
@@ -24,14 +25,6 @@ SCALE_MAX: Final = 18
 """Digits after the point: wei is the finest unit in use."""
 _NAME = re.compile(r"[!-~]{1,128}")
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?")
-
-
-class BadValue(ValueError):
-    """A value that settlement does not take; `code` says why, for the counters and the other side."""
-
-    def __init__(self, code: str, what: str) -> None:
-        self.code = code
-        super().__init__(what)
 
 
 def name(text: str, what: str = "name") -> str:
