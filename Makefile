@@ -26,7 +26,8 @@ demo: setup ## live candles of all venues, simulated, through a server, on your 
 	@$(BIN)/heliograph demo $(ARGS)
 
 # Two at a time, but for the tests that kill processes and the venues' own clients: those need the machine.
-APART := tests/conformance tests/faults/test_kills.py tests/faults/test_shared_feeds.py tests/faults/test_cluster_nodes.py
+APART := tests/conformance tests/faults/test_kills.py tests/faults/test_shared_feeds.py tests/faults/test_cluster_nodes.py \
+  tests/faults/test_settlement_kills.py
 
 test: setup ## the test suite (ARGS="-k name" to choose)
 ifeq ($(strip $(ARGS)),)
