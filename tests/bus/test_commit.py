@@ -259,6 +259,20 @@ def _shapes() -> dict[str, list[Any]]:
         "a score that is none": request(held=_swapped(HELD, 11, "x")),
         "a score that is not a number": request(held=_swapped(HELD, 11, "nan")),
     }
+    for letter, place, held in (
+        *((letter, 1, ()) for letter in "fnvhdsxmzr"),
+        *((letter, 2, ("f",)) for letter in "ahz"),
+        *((letter, 2, ("f", "v")) for letter in "vsxm"),
+        *((letter, 1, ("f", "v", "g")) for letter in "fhz"),
+        ("x", 3, ("10-0", "f")),
+        ("x", 3, ("10-0", "f", "v", "g")),
+        ("m", 3, ("MINID", "=", "0-0", "x")),
+        ("X", 3, ("f",)),
+    ):
+        part = ((letter, place, len(held)),)
+        shapes[f"{len(held)} arguments for {letter}"] = (
+            request(part, (), held) if letter in "fnvaX" else request((), part, held)
+        )
     whole = request()
     for at, name in ((7, "what is expected"), (8, "what is written")):
         shapes[f"half a part of {name}"] = _swapped(tuple(whole), at, whole[at][:-1])  # type: ignore[assignment]

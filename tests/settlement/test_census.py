@@ -61,7 +61,8 @@ async def test_a_primary_is_audited_and_what_was_touched_is_told(matrix_server: 
     await asker.ask("HSET", POSITION, "granted", "11")
     await asker.ask("HSET", link_keys.credit("eve", ASSET), "amount", "1000", "version", "1")
     await asker.ask("HSET", link_keys.request(LINK, "forged"), "state", "posted")
-    await asker.ask("HSET", link_keys.request("other", "theirs"), "state", "posted")
+    for other in ("other", "acxme:1", "ac*me"):
+        await asker.ask("HSET", link_keys.request(other, "theirs"), "state", "posted")
     await asker.ask("HSET", link_keys.position(LINK, "eve", ASSET), "available", "5")
     await asker.ask("DEL", link_keys.request(LINK, "r4"))
     found = await audit_primary(asker, LINK)
@@ -86,6 +87,10 @@ async def test_a_primary_is_audited_and_what_was_touched_is_told(matrix_server: 
         ([("XDEL", "journal", "7-0")], ("dropped", 7)),
         ([("XDEL", "journal", "42-0")], ("truncated", 42)),
         ([("XADD", "journal", "43-0", "n", "43")], ("corrupt", 43)),
+        (
+            [("XADD", "journal", "43-0", "n", "44", "at_ns", "1", "prev", "a", "hash", "b", "body", "{}")],
+            ("corrupt", 43),
+        ),
         ([("HSET", "head", "hash", "ab")], ("other_head", 42)),
         ([("HSET", "head", "n", "41")], ("beyond_head", 42)),
         ([("DEL", "head")], ("beyond_head", 1)),

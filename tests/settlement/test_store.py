@@ -259,6 +259,21 @@ async def test_what_is_forgotten_is_read_again(store: Store, monkeypatch: pytest
     assert isinstance(again.request("r"), Request)
 
 
+async def test_what_was_read_late_does_not_replace_what_was_decided_meanwhile(store: Store) -> None:
+    await deposited(store)
+
+    async def decided() -> None:
+        await store.read(requests=["x"])
+        batch = store.batch(NOW_NS)
+        record(batch, "x", order("1"))
+        await store.submit(batch)
+
+    await asyncio.gather(decided(), store.read(requests=["x"]))
+    request = store.batch(NOW_NS).request("x")
+    assert request is not None
+    assert request.state == "held"
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [
