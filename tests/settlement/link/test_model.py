@@ -9,7 +9,7 @@ answer acknowledges did not count as published. `make model` searches more.
 
 import pytest
 
-from tests.settlement.link.model.cases import HOLDS
+from tests.settlement.link.model.cases import HOLDS, SETTLES
 from tests.settlement.link.model.search import Result, Search
 from tests.settlement.link.model.variants import CONTROLS, REFUTED
 from tests.settlement.link.model.world import Case, Rules
@@ -30,10 +30,15 @@ WORLDS = {
     "every kind, increase and decrease": 106_427,
     "every kind, 2 users": 1_480_045,
     "every kind but fail-over, 3 requests of 1 user, no cancel": 235_210,
+    "amounts with digits, crashes": 18_579,
+    "a sale": 155,
+    "a sale, disputed and reported again": 909,
+    "the same, every kind of fault": 93_925,
+    "a sale while credit is given back": 47_226,
 }
 
 
-@pytest.mark.parametrize("case", HOLDS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*HOLDS, *SETTLES], ids=lambda case: case.name)
 def test_the_protocol_holds_in_every_world(case: Case) -> None:
     result = Search(case, Rules()).run()
     assert (result.verdict, result.trace) == ("holds", ())

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tests.settlement.link.model.cases import HOLDS, LARGE
+from tests.settlement.link.model.cases import HOLDS, LARGE, SETTLES
 from tests.settlement.link.model.search import Result, Search
 from tests.settlement.link.model.variants import CONTROLS, REFUTED
 from tests.settlement.link.model.world import Case, Rules
@@ -19,7 +19,7 @@ PROGRESS_S = 1.0
 
 def jobs() -> Iterator[tuple[str, str, Case, Rules, str]]:
     """Yield group, name, case, rules, and the verdict that is right."""
-    for case in (*HOLDS, *LARGE):
+    for case in (*HOLDS, *SETTLES, *LARGE):
         yield "holds", case.name, case, Rules(), "holds"
     for name, rules, case in CONTROLS:
         yield "control", name, case, rules, "holds"

@@ -1,5 +1,7 @@
 """What is searched: cases in which the protocol holds, and variants that must be refuted."""
 
+from decimal import Decimal
+
 from tests.settlement.link.model.world import EVERY, MAILBOX, PROCESSES, Case, Order
 
 UP, DOWN = Order(0, "increase"), Order(0, "decrease")
@@ -27,10 +29,25 @@ HOLDS = (
     Case("every kind but fail-over, 3 requests of 1 user, no cancel", ONE_USER, 0, (*PROCESSES, *MAILBOX), 1),
 )
 """Where the protocol must hold."""
+FIRST = Order(0, "increase", Decimal("2.5"))
+PARTS = (FIRST, Order(0, "decrease", Decimal("1.25")), Order(0, "decrease", Decimal("0.75")))
+BACK = (FIRST, Order(0, "decrease", Decimal("1.5")))
+SOLD = Decimal("1.5")
+SETTLES = (
+    Case("amounts with digits, crashes", PARTS, 0, ("crash",), 1),
+    Case("a sale", (FIRST,), 0, (), 0, SOLD),
+    Case("a sale, disputed and reported again", (FIRST,), 0, (), 0, SOLD, attempts=2, disputes=1),
+    Case("the same, every kind of fault", (FIRST,), 0, EVERY, 1, SOLD, attempts=2, disputes=1),
+    Case("a sale while credit is given back", BACK, 0, (), 0, SOLD, attempts=2, disputes=1),
+)
+"""With settlement in the same sequences: a report among the answers, its confirmation among the requests."""
 LARGE = (
     Case("every kind but fail-over, increase and decrease, 3 faults", UP_DOWN, 1, (*PROCESSES, *MAILBOX), 3),
     Case("every kind, increase and decrease, 2 faults", UP_DOWN, 1, EVERY, 2),
     Case("every kind but fail-over, 3 requests", THREE, 1, (*PROCESSES, *MAILBOX), 1),
     Case("fail-over, 3 requests, no cancel", THREE, 0, ("failover",), 1),
+    Case("a sale, every kind, 2 faults", (FIRST,), 0, EVERY, 2, SOLD, attempts=2, disputes=1),
+    Case("a sale while credit is given back, every kind", BACK, 0, EVERY, 1, SOLD),
+    Case("a sale while credit is given back, a cancel", BACK, 1, (), 0, SOLD, attempts=2, disputes=1),
 )
 """The same, minutes each."""

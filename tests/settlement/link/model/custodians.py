@@ -1,15 +1,20 @@
 """What a custodian's process can do next: every step is one commit on P, one read of R, or one payment."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
 from heliograph.errors import SettlementError
-from heliograph.model.settlement import Decision
+from heliograph.model.settlement import Confirmation, Decision, Report
 from heliograph.settlement import credit
+from heliograph.settlement import cycle as cycles
+from heliograph.settlement.ledger import Position
 from heliograph.settlement.link import custodian
 from heliograph.settlement.link.sequence import Arrival
+from heliograph.settlement.verification import Terms
 from tests.settlement.link.model.world import (
+    CYCLE,
     Answer,
     Case,
     CustodianProcess,
@@ -48,7 +53,7 @@ def acts(w: World, case: Case, rules: Rules) -> Iterator[Step]:
         if rules.fenced(me.writer, w.primary.writer):
             yield f"{who} is refused by the fence and exits", {"custodians": without(w.custodians, index)}
             continue
-        for what, primary in (*_records(w, case, rules), *_tells(w, rules)):
+        for what, primary in (*_records(w, case, rules), *_tells(w, rules), *_settles(w.primary, case)):
             yield f"{who} {what}", {"primary": primary}
         yield from _pays(w, rules, who)
         if me.read is not None:
@@ -64,12 +69,17 @@ def _follows_memory(me: CustodianProcess, seq: int) -> bool:
     return isinstance(me.memory, int) and seq == me.memory + 1
 
 
-def _sent(primary: Primary, kind: str, about: int) -> Primary:
+def _sent(
+    primary: Primary,
+    kind: Literal["order", "cancel", "confirmation"],
+    about: int,
+    confirmation: Confirmation | None = None,
+) -> Primary:
     """Put the next message into the outbox."""
     slot = custodian.slot(primary.cursor)
     # The exchange only checks `ack` of a request for being possible, and nothing depends on which value it has.
-    arrival = Arrival(slot.seq, 0, slot.prev, f"{slot.seq}{kind}{about}")
-    message = Message("order" if kind == "order" else "cancel", about, arrival)
+    arrival = Arrival(slot.seq, 0, slot.prev, f"{slot.seq}{kind}{about}{confirmation or ''}")
+    message = Message(kind, about, arrival, confirmation)
     return primary._replace(
         cursor=custodian.recorded(primary.cursor, arrival.digest), outbox=(*primary.outbox, message)
     )
@@ -154,6 +164,41 @@ def _pays(w: World, rules: Rules, who: str) -> Iterator[Step]:
             yield f"{who} pays out request {about}", {"paid": put(w.paid, about, value=True)}
 
 
+TERMS = Terms(users=("0", "1"), assets=("BTC",))
+
+
+def _reported(p: Primary, answer: Answer, report: Report) -> Primary:
+    """Take a report: what was sold is held, in the commit that takes the answer."""
+    cursor = custodian.advance(p.cursor, answer.arrival)
+    step = cycles.received(p.cycle, CYCLE, report, f"{report.attempt}", 0, TERMS, _by_place(p))
+    return _stepped(p, step)._replace(cursor=cursor)
+
+
+def _settles(p: Primary, case: Case) -> Iterator[tuple[str, Primary]]:
+    """Try again to hold what waits, dispute, or decide and execute; the confirmation is recorded in the same commit."""
+    if p.cycle is None or p.cycle.state not in cycles.UNDECIDED:
+        return
+    retried = cycles.retried(p.cycle, _by_place(p))
+    if retried.cycle != p.cycle:
+        yield "holds what waited", _stepped(p, retried)
+    for leg in p.cycle.legs:
+        if case.disputes and p.cycle.attempt == 1 and p.cycle.state != "disputed" and leg.state in ("ready", "waiting"):
+            yield f"disputes leg {leg.leg_id}", p._replace(cycle=cycles.disputed(p.cycle, leg.leg_id, "no", "", -1))
+    step = cycles.executed(cycles.decided(p.cycle, 1), _by_place(p))
+    yield f"executes: {step.cycle.state}", _sent(_stepped(p, step), "confirmation", -1, cycles.confirmation(step.cycle))
+
+
+def _by_place(p: Primary) -> dict[tuple[str, str], Position]:
+    return {(str(user), "BTC"): position for user, position in enumerate(p.positions)}
+
+
+def _stepped(p: Primary, step: cycles.Step) -> Primary:
+    positions = p.positions
+    for (user, _), position in step.positions.items():
+        positions = put(positions, int(user), position)
+    return p._replace(cycle=step.cycle, positions=positions)
+
+
 def _applies(
     p: Primary, me: CustodianProcess, answer: Answer, case: Case, rules: Rules
 ) -> Iterator[tuple[str, Primary, CustodianProcess]]:
@@ -166,6 +211,9 @@ def _applies(
     if me.memory != "half" and rules.next_answer(cursor, seq) != "next":
         yield f"drops answer {seq}, not the next", p, me._replace(read=None)
         return
+    if isinstance(answer.body, Report):
+        yield f"applies report {answer.body.attempt}", _reported(p, answer, answer.body), done
+        return
     request = p.requests[about]
     if request is not None and request.state == "void" and rules.expiry != "ask":
         dropped = p._replace(cursor=custodian.advance(cursor, answer.arrival))
@@ -173,7 +221,7 @@ def _applies(
         return
     try:
         position = p.positions[case.orders[about].user]
-        applied = rules.apply(cursor, request, position, answer.decision, answer.arrival)
+        applied = rules.apply(cursor, request, position, answer.body, answer.arrival)
     except SettlementError as e:
         if e.code in CONTENT:
             passed = p._replace(cursor=custodian.advance(p.cursor, answer.arrival))

@@ -6,10 +6,13 @@ from typing import Literal
 import msgspec
 
 from heliograph.errors import SettlementError
-from heliograph.model.settlement import Cancel, Decision
+from heliograph.model.settlement import Cancel, Confirmation, Decision, Leg, Report, amount_text
+from heliograph.settlement import cycle as cycles
+from heliograph.settlement import trading
 from heliograph.settlement.link import exchange
 from heliograph.settlement.link.sequence import Arrival
 from tests.settlement.link.model.world import (
+    CYCLE,
     Answer,
     Case,
     ExchangeProcess,
@@ -38,9 +41,11 @@ def reads(w: World, case: Case, rules: Rules) -> Iterator[Step]:
 
 
 def acts(w: World, case: Case, rules: Rules) -> Iterator[Step]:
-    """Take what was read, or decide (rules 1 and 2)."""
+    """Take what was read, or decide (rules 1 and 2); trade and report."""
     for index, me in enumerate(w.exchanges):
         who = f"exchange {index}"
+        for what, traded in _trades(w.journal, case):
+            yield f"{who} {what}", {"journal": traded}
         if me.read is not None:
             after = _taken(w.journal, me.read, case, rules)
             memory = after if rules.pending == "memory" else me.memory
@@ -90,10 +95,10 @@ def _choices(journal: Journal, me: ExchangeProcess, present: set[int], rules: Ru
     return [first] if first <= last else []
 
 
-def _answer(cursor: exchange.Cursor, about: int, decision: Decision) -> Answer:
+def _answer(cursor: exchange.Cursor, about: int, body: Decision | Report) -> Answer:
     slot = exchange.slot(cursor)
-    digest = f"{slot.seq}{about}{decision.verdict}{slot.ack}"
-    return Answer(about, decision, Arrival(slot.seq, slot.ack, slot.prev, digest))
+    said = body.verdict if isinstance(body, Decision) else f"report {body.attempt}"
+    return Answer(about, body, Arrival(slot.seq, slot.ack, slot.prev, f"{slot.seq}{about}{said}{slot.ack}"))
 
 
 def _answered(journal: Journal, answer: Answer) -> Journal:
@@ -104,6 +109,8 @@ def _answered(journal: Journal, answer: Answer) -> Journal:
 def _taken(journal: Journal, message: Message, case: Case, rules: Rules) -> Journal:
     if exchange.next_request(journal.cursor, message.arrival.seq) != "next":
         return journal
+    if message.confirmation is not None:
+        return _confirmed(journal, message, message.confirmation)
     about, row, arrival = message.about, journal.rows[message.about], message.arrival
     if message.kind == "void":
         assert row is None
@@ -132,19 +139,50 @@ def _taken(journal: Journal, message: Message, case: Case, rules: Rules) -> Jour
     return journal
 
 
+def _trades(journal: Journal, case: Case) -> Iterator[tuple[str, Journal]]:
+    """User 0 sells to user 1, if the credit allows it; what no report has taken is reported."""
+    if not case.sale:
+        return
+    seller, buyer = journal.accounts[:2]
+    if not journal.traded and seller.usable >= case.sale:
+        after = (trading.traded(seller, case.sale.copy_negate()), trading.traded(buyer, case.sale))
+        yield "sees a sale", journal._replace(traded=True, accounts=(*after, *journal.accounts[2:]))
+    cycle = journal.cycle
+    if buyer.unreported and (cycle is None or (cycle.state == "refused" and cycle.attempt < case.attempts)):
+        net = amount_text(case.sale)
+        cycle = cycle or cycles.cut(cycles.opened(CYCLE), 1)
+        report = Report(1, (Leg("1", "0", "BTC", f"-{net}"), Leg("2", "1", "BTC", net)), cycle.attempt + 1)
+        cycle = cycles.proposed(cycles.calculated(cycle, report, f"{report.attempt}"))
+        after = (trading.reported(seller, case.sale.copy_negate()), trading.reported(buyer, case.sale))
+        proposed = journal._replace(cycle=cycle, accounts=(*after, *journal.accounts[2:]))
+        yield f"reports attempt {report.attempt}", _answered(proposed, _answer(journal.cursor, -1, report))
+
+
+def _confirmed(journal: Journal, message: Message, confirmation: Confirmation) -> Journal:
+    assert journal.cycle is not None
+    cycle = cycles.answered(journal.cycle, confirmation)
+    accounts = journal.accounts
+    for leg in cycle.legs:
+        user = int(leg.user)
+        accounts = put(accounts, user, cycles.booked(accounts[user], leg))
+    return journal._replace(cursor=exchange.advance(journal.cursor, message.arrival), accounts=accounts, cycle=cycle)
+
+
 def _decides(
     w: World, index: int, known: Journal, about: int, verdict: Literal["accepted", "rejected"], case: Case, rules: Rules
 ) -> Iterator[Step]:
     journal, me, user = w.journal, w.exchanges[index], case.orders[about].user
     try:
-        decided = rules.decide(journal.cursor, known.rows[about], journal.limits[user], verdict, 0)
+        account = journal.accounts[user]
+        decided = rules.decide(journal.cursor, known.rows[about], account.returnable, verdict, 0)
     except SettlementError:
         return
     answer = _answer(journal.cursor, about, decided.answer)
-    after = journal._replace(
-        rows=put(journal.rows, about, decided.row),
-        limits=put(journal.limits, user, journal.limits[user] + decided.granted),
-    )
+    if decided.granted > 0:
+        account = trading.increased(account, decided.granted)
+    elif decided.granted < 0:
+        account = trading.decreased(account, decided.granted.copy_negate())
+    after = journal._replace(rows=put(journal.rows, about, decided.row), accounts=put(journal.accounts, user, account))
     if rules.outbox == "apart":
         me = me._replace(memory=answer)
     else:

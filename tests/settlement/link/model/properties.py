@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+from heliograph.model.settlement import Decision
 from heliograph.settlement.credit import OPEN, releases
+from heliograph.settlement.cycle import Cycle
 from heliograph.settlement.ledger import ACCOUNTS
 from heliograph.settlement.link import exchange
+from heliograph.settlement.trading import Account
 from tests.settlement.link.model.world import Case, Rules, World, some
 
 
@@ -22,7 +25,8 @@ def breach(w: World, case: Case, rules: Rules) -> str | None:
         return "the applied messages are not a prefix of the exchange's journal"
     if w.journal.cursor.pruned > cursor.applied:
         return "the exchange pruned a message that is not applied"
-    if len({answer.about for answer in outbox}) < len(outbox):
+    decided = [answer.about for answer in outbox if isinstance(answer.body, Decision)]
+    if len(set(decided)) < len(decided):
         return "two decisions for one request"
     for about in range(len(case.orders)):
         if (broken := _pair(w, about, rules)) is not None:
@@ -39,16 +43,43 @@ def _funds(w: World, user: int, case: Case, rules: Rules) -> str | None:
         return "credit <= pledged <= vault is broken in the ledger"
     left = sum((o.amount for q, o in enumerate(case.orders) if w.paid[q] and o.user == user), Decimal(0))
     real = case.vault(user) - left
+    account = w.journal.accounts[user]
+    if case.sale:
+        return _settlement(w, user, account, case)
     if position.vault - position.leaving > real:
         return "the ledger claims funds that have left custody"
     if rules.limit == "R":
         assert w.view.mirrored is not None
         usable = w.view.mirrored[user]
     else:
-        usable = exchange.usable(w.journal.limits[user], None)
+        usable = exchange.usable(account.limit, None)
     if usable > real or (rules.limit == "journal" and usable > position.pledged):
         return "the exchange lets a user trade on credit that is not pledged"
     return None
+
+
+def _settlement(w: World, user: int, account: Account, case: Case) -> str | None:
+    """Coins change hands, and none appears or vanishes; nobody trades on what is not pledged, or is settling."""
+    position = w.primary.positions[user]
+    if min(account.limit, account.settling, account.arriving, account.usable) < 0:
+        return "an account at the exchange is below zero"
+    if account.limit > position.pledged - position.settling:
+        return "the exchange lets a user trade on credit that is not pledged"
+    if sum(p.vault for p in w.primary.positions) != sum(case.vault(u) for u in range(case.users)):
+        return "coins have appeared or vanished"
+    paid = sum(o.amount for q, o in enumerate(case.orders) if w.paid[q])
+    if sum(p.leaving for p in w.primary.positions) < paid:
+        return "the ledger claims funds that have left custody"
+    ours, theirs = w.primary.cycle, w.journal.cycle
+    if ours is not None and (theirs is None or theirs.attempt < ours.attempt):
+        return "the custodian settles what the exchange never reported"
+    if theirs is not None and theirs.state in ("confirmed", "refused") and (ours is None or _behind(ours, theirs)):
+        return "the exchange has a confirmation that the custodian does not know"
+    return None
+
+
+def _behind(ours: Cycle, theirs: Cycle) -> bool:
+    return ours.attempt < theirs.attempt or (ours.attempt == theirs.attempt and ours.state != theirs.state)
 
 
 def _pair(w: World, about: int, rules: Rules) -> str | None:
@@ -74,7 +105,12 @@ def settled(w: World, case: Case, rules: Rules) -> bool:
         return False
     if not p.cursor.applied == len(journal.outbox) == journal.cursor.pruned:
         return False
-    if list(journal.limits) != [position.credit for position in p.positions]:
+    if [account.limit for account in journal.accounts] != [position.credit for position in p.positions]:
+        return False
+    if any(account.settling or account.arriving for account in journal.accounts):
+        return False
+    cycles = [cycle and (cycle.attempt, cycle.state) for cycle in (p.cycle, journal.cycle)]
+    if cycles[0] != cycles[1]:
         return False
     on_send = rules.decrease == "on send"
     owed = [r is not None and (releases(r) or (on_send and r.kind == "decrease")) for r in p.requests]

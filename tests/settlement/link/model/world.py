@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from heliograph.model.settlement import CreditOrder, Decision
+from heliograph.model.settlement import Confirmation, CreditOrder, Decision, Report
 from heliograph.settlement.credit import Request
+from heliograph.settlement.cycle import Cycle
 from heliograph.settlement.ledger import Position
 from heliograph.settlement.link import custodian, exchange
 from heliograph.settlement.link.custodian import Applied, Writer
 from heliograph.settlement.link.sequence import Arrival, Place
+from heliograph.settlement.trading import Account
 
+CYCLE = "c"
 Fault = Literal["crash", "stale", "wipe", "empty", "brick", "rollback", "failover"]
 PROCESSES: tuple[Fault, ...] = ("crash", "stale")
 MAILBOX: tuple[Fault, ...] = ("wipe", "empty", "brick", "rollback")
@@ -32,13 +35,19 @@ class Order(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What is explored: requests in their order, how many cancels, which faults, and how many of them in all."""
+    """What is explored: requests in order, how many cancels, which faults, how many of them in all; and a sale."""
 
     name: str
     orders: tuple[Order, ...]
     cancels: int
     faults: tuple[Fault, ...]
     budget: int
+    sale: Decimal = Decimal(0)
+    """What user 0 sells to user 1 at the exchange, once, if the credit allows it."""
+    attempts: int = 1
+    """How often it may be reported."""
+    disputes: int = 0
+    """How many legs may be disputed."""
 
     def vault(self, user: int) -> Decimal:
         """Return what the user has in custody: what the increases need, and the same for every user."""
@@ -48,7 +57,7 @@ class Case(NamedTuple):
     @property
     def users(self) -> int:
         """How many users there are."""
-        return 1 + max(order.user for order in self.orders)
+        return max(1 + max(order.user for order in self.orders), 2 if self.sale else 1)
 
     def order(self, about: int) -> CreditOrder:
         """Return a request as the project's value."""
@@ -59,16 +68,17 @@ class Case(NamedTuple):
 class Message(NamedTuple):
     """What the custodian's outbox holds; `void` is only in a variant."""
 
-    kind: Literal["order", "cancel", "void"]
+    kind: Literal["order", "cancel", "confirmation", "void"]
     about: int
     arrival: Arrival
+    confirmation: Confirmation | None = None
 
 
 class Answer(NamedTuple):
-    """What the exchange's outbox holds."""
+    """What the exchange's outbox holds: a decision about a request, or a report."""
 
     about: int
-    decision: Decision
+    body: Decision | Report
     arrival: Arrival
 
 
@@ -82,6 +92,7 @@ class Primary(NamedTuple):
     requests: tuple[Request | None, ...]
     positions: tuple[Position, ...]
     effects: tuple[int, ...]
+    cycle: Cycle | None = None
 
 
 class View(NamedTuple):
@@ -106,7 +117,9 @@ class Journal(NamedTuple):
     cursor: exchange.Cursor
     rows: tuple[exchange.Row | None, ...]
     outbox: tuple[Answer, ...]
-    limits: tuple[Decimal, ...]
+    accounts: tuple[Account, ...]
+    traded: bool = False
+    cycle: Cycle | None = None
 
 
 class ExchangeProcess(NamedTuple):
@@ -205,7 +218,7 @@ def start(case: Case, rules: Rules) -> World:
     writer = Writer(1, "")
     positions = tuple(Position(available=case.vault(user)) for user in users)
     primary = Primary(writer, custodian.Cursor(), 0, (), (None,) * count, positions, (0,) * count)
-    journal = Journal(exchange.Cursor(), (None,) * count, (), (Decimal(0),) * case.users)
+    journal = Journal(exchange.Cursor(), (None,) * count, (), (Account(),) * case.users)
     return World(
         primary=primary,
         sibling=primary,
