@@ -19,8 +19,8 @@ REPORT = Report(
     (
         Leg("1-1", "ann", "BTC", "5"),
         Leg("1-2", "bob", "BTC", "-5"),
-        Leg("1-3", "cid", "BTC", "1"),
-        Leg("1-4", "dan", "BTC", "-1"),
+        Leg("1-3", "cid", "BTC", "0.5"),
+        Leg("1-4", "dan", "BTC", "-0.5"),
         Leg("1-5", "ann", "USD", "-40"),
         Leg("1-6", "bob", "USD", "40"),
         Leg("1-7", "cid", "USD", "-9"),
@@ -65,11 +65,13 @@ def test_a_report_is_held_verified_and_settled() -> None:
     assert len(step.transfers) == 4
     last = done(step.cycle, after(step))
     assert last.cycle.state == "confirmed"
+    assert not any(leg.held for leg in last.cycle.legs)
+    assert [step.cycle.version, last.cycle.version] == [1, 3]
     assert last.positions == {
         ("ann", "BTC"): Position(available=D(5)),
         ("bob", "BTC"): Position(granted=D(1)),
-        ("cid", "BTC"): Position(available=D(1)),
-        ("dan", "BTC"): Position(),
+        ("cid", "BTC"): Position(available=D("0.5")),
+        ("dan", "BTC"): Position(granted=D("0.5")),
         ("ann", "USD"): Position(available=D(1)),
         ("bob", "USD"): Position(available=D(40)),
         ("cid", "USD"): Position(granted=D(1)),
@@ -188,7 +190,8 @@ def test_a_retracted_dispute_leaves_no_trace() -> None:
     step = received()
     cycle = cycles.disputed(step.cycle, "1-1", "x", "y", 0)
     cycle = cycles.disputed(cycle, "1-2", "x", "y", 0)
-    cycle = cycles.retracted(cycle, "1-1", 1)
+    cycle = cycles.disputed(cycle, "1-3", "x", "y", 0)
+    cycle = cycles.retracted(cycles.retracted(cycle, "1-1", 1), "1-3", 1)
     assert cycle.state == "disputed"
     cycle = cycles.retracted(cycle, "1-2", 1)
     assert msgspec.structs.replace(cycle, version=1) == step.cycle

@@ -180,6 +180,15 @@ def test_what_was_paid_is_unread_at_the_exchange() -> None:
     assert found.unexplained == 0
 
 
+def test_less_than_one_coin_settles_like_more() -> None:
+    small = Report(50, (Leg("1-1", "ann", "BTC", "-0.5"), Leg("1-2", "bob", "BTC", "0.5")))
+    cycle = cycles.proposed(cycles.calculated(cycles.cut(cycles.opened("c1"), 40), small, "digest"))
+    found = compared(Position(granted=D(1)), Account(limit=D("0.5"), settling=D("0.5")), theirs=(cycle,),
+                     bought=Account(arriving=D("0.5")))  # fmt: skip
+    assert told(found, ("bob", "BTC")) == {"arriving": [("in_settlement", "c1", D("-0.5"))]}
+    assert found.unexplained == 0
+
+
 def test_what_was_left_out_is_granted_again_and_unread_at_the_exchange() -> None:
     step = taken("5")
     step = msgspec.structs.replace(step, cycle=cycles.disputed(step.cycle, "1-1", "mine", "", 0))
