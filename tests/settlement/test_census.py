@@ -64,6 +64,7 @@ async def test_a_primary_is_audited_and_what_was_touched_is_told(matrix_server: 
     for other in ("other", "acxme:1", "ac*me"):
         await asker.ask("HSET", link_keys.request(other, "theirs"), "state", "posted")
     await asker.ask("HSET", link_keys.position(LINK, "eve", ASSET), "available", "5")
+    await asker.ask("HSET", link_keys.cycle(LINK, "forged"), "state", "closed")
     await asker.ask("DEL", link_keys.request(LINK, "r4"))
     found = await audit_primary(asker, LINK)
     told = {(finding.kind, finding.account, finding.expected, finding.found) for finding in found.findings}
@@ -77,8 +78,9 @@ async def test_a_primary_is_audited_and_what_was_touched_is_told(matrix_server: 
         ("unknown", link_keys.credit("eve", ASSET)),
         ("unknown", link_keys.request(LINK, "forged")),
         ("unknown", link_keys.position(LINK, "eve", ASSET)),
+        ("unknown", link_keys.cycle(LINK, "forged")),
     }
-    assert len(found.findings) == 7
+    assert len(found.findings) == 8
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ async def walk(asker: Asker, auditor: Auditor) -> AsyncIterator[Item]:
     """
     async for entry in _entries(asker, auditor, None):
         yield entry
-    looked: set[str] = set()
+    looked = {link_keys.journal(auditor.link), link_keys.head(auditor.link)}
     for chunk in _chunks(auditor.keys()):
         looked.update(chunk)
         async for item in _look(asker, auditor, chunk):
@@ -136,8 +136,7 @@ def _patterns(link: str) -> tuple[str, ...]:
     name = link_keys.part(link)
     for special in "\\*?[]":
         name = name.replace(special, "\\" + special)
-    ledger = (f"ledger:{name}:{kind}:*" for kind in ("position", "contra", "lot", "cycle"))
-    return (*ledger, f"link:{name}:request:*", "CI:*")
+    return (f"ledger:{name}:*", f"link:{name}:request:*", "CI:*")
 
 
 async def _scan(asker: Asker, pattern: str) -> AsyncIterator[Collection[str]]:
