@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from openoes_core.errors import ConfigurationError, ConnectionError, translated  # noqa: A004 - the seeds' name
 
-# redis-py 8 by itself tries ten times with growing pauses: a wrong password takes it 15 s to tell, and an XADD whose
+# redis-py 8 by itself tries ten times with growing pauses: it takes 4 s to tell of a wrong password, and an XADD whose
 # reply was lost is sent again and may be there twice. Who knows what it is decides whether it is tried again.
 _ONCE: Final = Retry(NoBackoff(), 0)
 _DEFAULTS: Final[Mapping[str, Any]] = {

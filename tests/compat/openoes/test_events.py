@@ -351,6 +351,13 @@ def test_what_ends_the_thread_is_kept(shared_valkey: Server, client: redis.Redis
         wait_until(lambda: subscriber.error)
         assert "NoPermission" in str(subscriber.error)
         subscriber.stop()
+        client.execute_command("ACL", "SETUSER", "deaf", "+xread", "+client|id")
+        calls = Calls()
+        subscriber.subscribe(calls)
+        subscriber.start()
+        EventPublisher(client, "s").publish_event("my:own", {"n": 1})
+        assert calls.wait(1)[0].data == {"n": 1}, "a stop after its end does not end the next start"
+        subscriber.stop()
         deaf.close()
     finally:
         client.execute_command("ACL", "DELUSER", "deaf")

@@ -11,6 +11,8 @@ import pytest
 import redis
 from openoes_core import (
     ConfigurationError,
+    EventSubscriber,
+    OpenOESError,
     StreamProcessor,
     StreamPublisher,
     create_redis_client,
@@ -267,6 +269,15 @@ def test_a_batch_from_the_group_or_from_the_consumers_own_pending_ones() -> None
         assert len(client.xpending("s", "g")) == 1
         assert processor._process_batch(Calls(), "0") == 1
         assert len(client.xpending("s", "g")) == 0
+
+
+def test_d04_a_constructor_that_fails_leaves_no_thread() -> None:
+    before = threading.active_count()
+    nobody = create_redis_client("127.0.0.1", 1)
+    for make in (StreamProcessor, EventSubscriber):
+        with pytest.raises(OpenOESError):
+            make(nobody, "s", "g")
+    assert threading.active_count() == before
 
 
 def test_without_a_group_or_a_stream_it_says_what_is_missing(client: redis.Redis) -> None:
