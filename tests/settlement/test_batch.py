@@ -2,6 +2,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heliograph.bus import link_keys
 from heliograph.bus.commit import (
@@ -19,7 +21,8 @@ from heliograph.bus.commit import (
     arguments,
 )
 from heliograph.errors import SettlementError
-from heliograph.model.settlement import Decision
+from heliograph.model.settlement import Decision, amount_text
+from heliograph.settlement.audit import audit
 from heliograph.settlement.batch import NOTHING, STEPS_MAX, Batch, Copy, Held, entry_fields
 from heliograph.settlement.chain import GENESIS, faults
 from heliograph.settlement.credit import Request
@@ -29,7 +32,19 @@ from heliograph.settlement.ledger import Position, Transfer, within
 from heliograph.settlement.link.custodian import Cursor, Writer
 from heliograph.settlement.link.sequence import Arrival, Slot
 from heliograph.settlement.records import Body, Cause, fields_of, read_body
-from tests.settlement.custody import ASSET, LINK, USER, answer, arrival, deposit, order, order_digest, record, seal
+from tests.settlement.custody import (
+    ASSET,
+    LINK,
+    USER,
+    Primary,
+    answer,
+    arrival,
+    deposit,
+    order,
+    order_digest,
+    record,
+    seal,
+)
 
 WRITER = Writer(3, "ab")
 POSITION = link_keys.position(LINK, USER, ASSET)
@@ -313,3 +328,52 @@ def test_a_thousand_trimmed_envelopes_fit_in_one_commit() -> None:
     dropped = of_kind(batch.commit(), DropFields, OUTBOX)
     assert sum(len(write.fields) for write in dropped if isinstance(write, DropFields)) == 9000
     assert arguments(batch.commit())
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["deposit", "increase", "decrease", "pledge", "cancel", "accepted", "rejected", "pay", "cut"]),
+        st.integers(0, 5),
+        st.decimals("0.000000000000000001", 5, places=18),
+        st.sampled_from([USER, "bob"]),
+    ),
+    max_size=40,
+)
+
+
+def attempt(batch: Batch, what: str, n: int, amount: Decimal, user: str) -> None:
+    request_id = f"r{n}"
+    if what == "deposit":
+        deposit(batch, amount_text(amount), user)
+    elif what in ("increase", "decrease", "pledge"):
+        record(batch, request_id, order(amount_text(amount), what, user))  # type: ignore[arg-type]
+    elif what == "cancel":
+        batch.cancel(request_id, seal(request_id))
+    elif what in ("accepted", "rejected"):
+        batch.publish(batch.cursor.recorded)
+        answer(batch, request_id, what)  # type: ignore[arg-type]
+    elif what == "pay":
+        batch.post(Cause("payout", "w"), [within(user, ASSET, amount, "available", "leaving")])
+
+
+@given(OPERATIONS)
+@settings(max_examples=200)
+def test_whatever_happens_in_whatever_batches_the_ledger_stands_an_audit(
+    operations: list[tuple[str, int, Decimal, str]],
+) -> None:
+    primary = Primary()
+    names = tuple(f"r{n}" for n in range(6))
+    while operations:
+        with primary.batch(*names, users=(USER, "bob")) as batch:
+            for what, n, amount, user in operations:
+                before = (batch.cursor, batch.head)
+                try:
+                    attempt(batch, what, n, amount, user)
+                except SettlementError:
+                    assert (batch.cursor.applied, batch.head) == (before[0].applied, before[1])
+                if what == "cut":
+                    break
+            operations = operations[operations.index(("cut", n, amount, user)) + 1 :] if what == "cut" else []
+    found = audit(LINK, primary.items())
+    assert found.clean, found.findings
+    assert found.entries == len(primary.entries)

@@ -3,16 +3,19 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from heliograph.bus import link_keys
+from heliograph.bus.asker import Asker
 from heliograph.bus.embedded import Server
 from heliograph.bus.link import Link, open_link
 from heliograph.errors import BusError, OutcomeUnknown, SettlementError
 from heliograph.settlement import store as store_module
 from heliograph.settlement.batch import Batch
+from heliograph.settlement.census import audit_primary
 from heliograph.settlement.credit import Request
 from heliograph.settlement.ledger import Position
 from heliograph.settlement.link.custodian import Cursor
@@ -396,3 +399,38 @@ async def test_an_unknown_outcome_is_read_from_the_primary(valkey: Server) -> No
         batch = store.batch(NOW_NS)
         batch.publish(1)
         await store.commit(batch)
+
+
+async def test_a_primary_that_is_killed_under_load_has_all_that_it_told_and_nothing_by_halves(tmp_path: Path) -> None:
+    with Server(directory=tmp_path, appendfsync="always") as server:
+        async with Store(server.url, "acme") as store:
+            await store.take_over()
+            await deposited(store, "10000")
+            told = unknown = 0
+            for round_ in range(6):
+                names = [f"{round_}-{n}" for n in range(300)]
+                await store.read(requests=names, positions=[(USER, ASSET)])
+                sent = []
+                for at in range(0, len(names), 6):
+                    batch = store.batch(NOW_NS)
+                    for name in names[at : at + 6]:
+                        record(batch, name, order("1"))
+                    batch.publish(batch.cursor.recorded)
+                    sent.append((batch.head.n, asyncio.ensure_future(store.submit(batch))))
+                await sent[round_ * 5][1]
+                os.kill(server.pid, signal.SIGKILL)
+                await asyncio.to_thread(server.kill)
+                done = await asyncio.gather(*(answer for _, answer in sent), return_exceptions=True)
+                told = max([told, *(n for (n, _), result in zip(sent, done, strict=True) if result is None)])
+                assert {type(result) for result in done} <= {type(None), OutcomeUnknown}
+                unknown += sum(result is not None for result in done)
+                await server.restart()
+                await store.load()
+                assert store.head.n >= told
+                assert (store.head.n - 1) % 6 == 0, "no batch is done by halves"
+                assert store.cursor.published == store.cursor.recorded == store.head.n - 1
+        async with Asker(server.endpoint) as asker:
+            found = await audit_primary(asker, "acme")
+        assert found.clean, found.findings
+        assert found.entries == found.head.n >= told
+        assert unknown, "it was under load"
