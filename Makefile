@@ -31,7 +31,7 @@ APART := tests/conformance tests/faults/test_kills.py tests/faults/test_shared_f
 
 test: setup ## the test suite (ARGS="-k name" to choose)
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(APART:%=--ignore=%)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(APART:%=--ignore=%)
 	@$(BIN)/python -m pytest $(APART)
 else
 	@$(BIN)/python -m pytest $(ARGS)
