@@ -28,6 +28,7 @@ class Waiting:
         self._client = client
         self.stopping = threading.Event()
         """Set while the loop should end."""
+        self._alone = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
         self._runner: int | None = None
@@ -46,7 +47,7 @@ class Waiting:
             ConfigurationError: it runs already.
 
         """
-        if self.running:
+        if not self._alone.acquire(blocking=False):
             raise ConfigurationError("it is running already", code="running")
         self._idle.clear()
         self._runner = threading.get_ident()
@@ -56,6 +57,7 @@ class Waiting:
             self._runner = None
             self.stopping.clear()
             self._idle.set()
+            self._alone.release()
 
     def end(self) -> None:
         """End the loop and wait for that, unless this is the loop itself; one that has not begun ends as it begins."""
@@ -77,6 +79,8 @@ class Waiting:
             turns: called with a client of one connection, whose waits `end` ends; returns when the loop should end.
 
         """
+        if self.stopping.is_set():
+            _log.warning("%s is not read: a stop came before the start", name)
         pause_s = PAUSE_S
         while not self.stopping.is_set():
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 from openoes_core import (
+    Configuration,
     ConfigurationError,
     ConnectionError,  # noqa: A004 - the seeds' name
     RedisConnectionManager,
@@ -44,6 +45,17 @@ def test_one_configuration_is_one_server_in_both_roles(shared_valkey: Server) ->
         assert manager.get_replica_client().get("k") == "v"
         assert manager.wsp_client is manager.get_wsp_client()
         assert manager.replica_client is manager.get_replica_client()
+
+
+def test_settings_with_a_secret_in_them_connect(shared_valkey: Server, client: redis.Redis) -> None:
+    client.execute_command("ACL", "SETUSER", "pat", "on", ">0012345", "~*", "&*", "+@all")
+    login = {**_config(shared_valkey), "username": "pat", "password": "0012345"}
+    config = Configuration({"wsp_redis": login, "replica_redis": login})
+    try:
+        with RedisConnectionManager(config.get("wsp_redis"), config.get("replica_redis")) as manager:
+            assert manager.get_wsp_client().acl_whoami() == manager.get_replica_client().acl_whoami() == "pat"
+    finally:
+        client.execute_command("ACL", "DELUSER", "pat")
 
 
 def test_d36_close_is_idempotent_and_leaves_no_connection(shared_valkey: Server, client: redis.Redis) -> None:
@@ -147,8 +159,6 @@ assert not logging.getLogger().handlers and logging.getLogger().level == logging
 
 
 def test_d39_a_configuration_sets_no_logging_up() -> None:
-    from openoes_core import Configuration
-
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
     Configuration({"logging": {"level": "DEBUG"}})
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)

@@ -196,14 +196,25 @@ def test_d36_stop_may_be_called_by_the_handler(client: redis.Redis) -> None:
     assert calls.messages == [{"n": "0"}]
 
 
-def test_d36_a_stop_before_the_thread_has_begun_is_not_lost(client: redis.Redis) -> None:
+def test_d36_a_stop_before_the_thread_has_begun_is_not_lost(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     processor = StreamProcessor(client, "s", "g")
     processor.stop()
     processor.process_messages(Calls())
+    assert "a stop came before the start" in caplog.text
     calls = Calls()
     client.xadd("s", {"n": "1"})
     processor.process_messages(calls, run_once=True)
     assert calls.messages == [{"n": "1"}]
+
+
+def test_d36_two_threads_cannot_be_one_consumer(client: redis.Redis) -> None:
+    processor = StreamProcessor(client, "s", "g")
+    with running(processor, Calls()):
+        wait_until(lambda: processor.running)
+        with pytest.raises(ConfigurationError, match="running already"):
+            processor.process_messages(Calls(), run_once=True)
 
 
 def test_d37_a_stop_is_not_waited_for_as_long_as_a_read_blocks(client: redis.Redis) -> None:
