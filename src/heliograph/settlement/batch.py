@@ -8,7 +8,7 @@ record that changes. So a belief that was wrong costs a refusal, and never money
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -462,7 +462,8 @@ class Batch:
                 changes[VERSION] = str(held.version)
             if None in changes.values():
                 writes.append(DropFields(key, [name for name, text in changes.items() if text is None]))
-            writes.append(PutFields(key, {name: text for name, text in changes.items() if text is not None}))
+                changes = {name: text for name, text in changes.items() if text is not None}
+            writes.append(PutFields(key, cast("dict[str, str]", changes)))
         writes += [PutFields(key, fields_of(credit)) for key, credit in self._credit.items()]
         before, after = fields_of(self.base[0]), fields_of(self.cursor)
         if moved := {name: text for name, text in after.items() if before[name] != text}:
