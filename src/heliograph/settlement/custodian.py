@@ -461,7 +461,7 @@ class Custodian:
         while True:
             if not self.settings.siblings:
                 await asyncio.Event().wait()
-            cursors = await self._siblings.cursors()
+            cursors = await self._siblings.cursors(self._store.writer)
             if cursors != self._rounds.siblings:
                 self._rounds.siblings = cursors
                 self._desk.wake()
@@ -480,7 +480,7 @@ class Custodian:
         passage = await self._desk.do(lambda batch: batch.record_at(Passage, key), Needs(records={key: Passage}))
         if passage is None or passage.state != "leaving":
             return False
-        heads = await self._siblings.heads()
+        heads = await self._siblings.heads(self._store.writer)
         if any(head is None or head < passage.journal for head in heads):
             return False
         self._at("paying")

@@ -16,6 +16,7 @@ from heliograph.settlement.link.custodian import (
     expire,
     fenced,
     next_answer,
+    of_ours,
     payable,
     publish,
     publishable,
@@ -192,3 +193,11 @@ def test_a_take_over_changes_epoch_and_owner_and_fences_the_one_before() -> None
     assert not fenced(second, second)
     # After a fail-over the epoch alone would let two of them pass.
     assert fenced(take_over(first, "c"), second)
+
+
+def test_a_sibling_proves_something_only_while_its_writer_is_ours() -> None:
+    mine = Writer(2, "b")
+    assert of_ours(mine, Writer(2, "b"))
+    assert not of_ours(mine, Writer(1, "a")), "it lacks our take-over: wait for it"
+    assert not of_ours(mine, Writer(3, "c")), "it was promoted, and somebody else writes there"
+    assert not of_ours(mine, None)

@@ -117,8 +117,9 @@ def publishable(cursor: Cursor, siblings: Sequence[Cursor | None]) -> int:
 
     Args:
         cursor: P's.
-        siblings: what each sibling of the configured list has, asked itself; None for one that gave no answer, which
-            holds everything back. Without any sibling P's own fsync is enough, and nothing may ever be promoted.
+        siblings: what each sibling of the configured list has, asked itself; None for one that gave no answer or is
+            not `of_ours`, which holds everything back. Without any sibling P's own fsync is enough, and nothing may
+            ever be promoted.
 
     """
     everywhere = min((0 if s is None else s.recorded for s in siblings), default=cursor.recorded)
@@ -192,10 +193,26 @@ def payable(request: Request, siblings: Sequence[Request | None]) -> bool:
 
     Args:
         request: as P has it.
-        siblings: as each sibling has it; None for one that lacks it or gave no answer.
+        siblings: as each sibling has it; None for one that lacks it, gave no answer or is not `of_ours`.
 
     """
     return releases(request) and all(s is not None and releases(s) for s in siblings)
+
+
+def of_ours(mine: Writer, found: Writer | None) -> bool:
+    """Whether what a sibling has is of this writer's history, so that its figures prove anything (rule 9).
+
+    A sibling that was promoted while the old primary runs on has messages of its own under the same numbers. Ask it for
+    its figures first and for its writer after that: an owner who is gone never comes back, so the figures were read
+    while the sibling still followed.
+
+    Args:
+        mine: who writes here.
+        found: who wrote last on the sibling, read after its figures; a sibling that does not have this writer's
+            take-over yet is one to wait for.
+
+    """
+    return mine == found
 
 
 def take_over(found: Writer | None, owner: str) -> Writer:
