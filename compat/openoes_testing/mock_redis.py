@@ -138,8 +138,3 @@ def _by_stream(reply: Any) -> dict[str, list[tuple[str, dict[str, str]]]] | None
 
 def _wrapped(entries: list[Any]) -> bool:
     return len(entries) == 1 and isinstance(entries[0], list)
-
-
-def is_mock(client: redis.Redis) -> bool:
-    """Tell whether a client needs no server."""
-    return isinstance(client, fakeredis.FakeRedis)

@@ -20,6 +20,7 @@ from openoes_core import (
 )
 from openoes_testing import MockRedisClient
 
+from heliograph.bus.dead_letters import DeadLetters
 from heliograph.bus.embedded import Server
 from tests.compat.openoes.handlers import Calls, wait_until
 
@@ -123,6 +124,33 @@ def test_d33_a_poison_entry_is_tried_once_and_three_times_more_then_it_is_a_dead
             "dead_deliveries": "4",
         }
     ]
+
+
+async def test_d33_the_house_lists_and_replays_the_dead_letters(client: redis.Redis, shared_valkey: Server) -> None:
+    entry = client.xadd("s", {"n": "1"})
+    processor = StreamProcessor(client, "s", "g", max_retry_count=0)
+    processor.process_messages(Calls(lambda _: False), run_once=True)
+    async with DeadLetters(shared_valkey.url, "s") as letters:
+        (letter,) = await letters.page()
+        assert (letter.source_id, letter.group, letter.deliveries) == (entry, "g", 1)
+        assert letter.reason == "the handler refused it"
+        assert letter.fields == {b"n": b"1"}
+        await letters.replay([letter.id])
+    calls = Calls()
+    processor.process_messages(calls, run_once=True)
+    assert calls.messages == [{"n": "1"}]
+    assert client.xlen("s:dead") == 0
+
+
+def test_an_entry_that_was_deleted_before_its_retry_is_let_go(client: redis.Redis) -> None:
+    entries = [client.xadd("s", {"n": str(n)}) for n in range(2)]
+    processor = StreamProcessor(client, "s", "g", "c", retry_delay_ms=0)
+    processor.process_messages(Calls(lambda _: False), run_once=True, process_pending=False)
+    client.xdel("s", entries[0])
+    calls = Calls()
+    processor.process_messages(calls, run_once=True)
+    assert calls.messages == [{"n": "1"}]
+    assert not client.xpending_range("s", "g", "-", "+", 10)
 
 
 def test_d33_an_entry_whose_consumers_die_of_it_is_not_given_to_a_fifth(client: redis.Redis) -> None:
