@@ -283,6 +283,18 @@ async def test_a_settlement_moves_coins_between_users_once(custodian: Custodian,
     assert (await custodian.position("ann", "BTC")).granted == Decimal("3.5")
 
 
+async def test_a_report_that_cannot_be_taken_is_refused_and_not_left_hanging(
+    custodian: Custodian, exchange: ByHand
+) -> None:
+    report = Report(7, (Leg("1", "ann", "BTC", "-1"), Leg("2", "house", "BTC", "1")), attempt=3)
+    await exchange.say("c1", report)
+    word = (await exchange.read_until(1))[-1].body
+    assert isinstance(word, Confirmation)
+    assert word.attempt == 3
+    assert {(outcome.outcome, outcome.code) for outcome in word.outcomes} == {("disputed", "wrong_attempt")}
+    assert await custodian.cycle("c1") is None
+
+
 async def test_figures_can_be_listed(custodian: Custodian, exchange: ByHand) -> None:
     await custodian.deposit("a:1", "BTC", TEN, "wire-1")
     await custodian.request("r:1", CreditOrder("increase", "a:1", "BTC", "5"))

@@ -21,6 +21,7 @@ from heliograph.settlement.batch import Batch
 from heliograph.settlement.credit import Request
 from heliograph.settlement.cycle import Cycle
 from heliograph.settlement.envelope import Opened, Sealed, content, digest
+from heliograph.settlement.freeze import Action, Freezes, blocking
 from heliograph.settlement.keyring import Signer
 from heliograph.settlement.ledger import Position
 from heliograph.settlement.link import custodian
@@ -28,7 +29,7 @@ from heliograph.settlement.link.sequence import Arrival, Slot
 from heliograph.settlement.passage import Docket, added, ended
 from heliograph.settlement.records import Cause
 from heliograph.settlement.store import Store
-from heliograph.settlement.verification import Terms
+from heliograph.settlement.verification import Fault, Terms
 
 ANSWERS_MAX: Final = 128
 """Answers of one batch."""
@@ -124,7 +125,8 @@ class Rounds:
         docket_key = link_keys.docket(self._link)
         await self._store.read(
             requests=[*decided, *self._late],
-            records={docket_key: Docket} | {link_keys.cycle(self._link, name): Cycle for name in reported},
+            records={docket_key: Docket, link_keys.freezes(self._link): Freezes}
+            | {link_keys.cycle(self._link, name): Cycle for name in reported},
         )
         probe = self._store.batch(now_ns)
         self.docket = probe.record_at(Docket, docket_key) or Docket()
@@ -211,6 +213,11 @@ class Rounds:
         batch.advance("quarantined", said.id, arrival)
         raw = msgspec.json.encode(said)
         batch.quarantine({"code": error.code, "reason": str(error), "at_ns": str(batch.now_ns), "data": raw})
+        if isinstance(message.body, Report) and error.code != "repeated":
+            # Else what was reported would be in settlement at the exchange for ever.
+            fingerprint = digest(content(message.body).encode())
+            word = cycles.refusal(message.body, fingerprint, error.code, str(error)[: envelope.TEXT_MAX])
+            batch.message("confirmation", said.id, self._sender.seal(said.id, word))
 
     def _report(self, batch: Batch, cycle_id: str, report: Report, arrival: Arrival) -> Cycle:
         key = link_keys.cycle(self._link, cycle_id)
@@ -239,7 +246,17 @@ class Rounds:
             for leg in report.legs
             if any(batch.held(link_keys.position(self._link, leg.user, asset)).version for asset in assets)
         }
-        return Terms(users, assets if self._assets is None else assets & self._assets)
+        return Terms(users, assets if self._assets is None else assets & self._assets, self._barred(batch, report))
+
+    def _barred(self, batch: Batch, report: Report) -> dict[tuple[str, str], Fault]:
+        """Return what is frozen of a report: it is left out, and rolls on at the exchange."""
+        freezes = (batch.record_at(Freezes, link_keys.freezes(self._link)) or Freezes()).orders
+        barred: dict[tuple[str, str], Fault] = {}
+        for leg in report.legs:
+            action: Action = "sell" if leg.net.startswith("-") else "buy"
+            if freeze := blocking(freezes, action, leg.user, leg.asset, batch.now_ns):
+                barred[leg.user, leg.asset] = Fault(freeze.code, f"frozen by {freeze.who}: {freeze.why}")
+        return barred
 
     def _cycles(self, batch: Batch, news: list[Request | Cycle]) -> None:
         docket_key = link_keys.docket(self._link)
@@ -259,8 +276,7 @@ class Rounds:
 
     def conclude(self, batch: Batch, cycle: Cycle, docket: Docket) -> Cycle:
         """Decide a cycle after its window, move its coins, and tell the exchange: one step."""
-        decided = cycles.decided(cycle, batch.now_ns)
-        step = cycles.executed(decided, self._positions(batch, decided))
+        step = cycles.concluded(cycle, self._positions(batch, cycle), batch.now_ns)
         word = cycles.confirmation(step.cycle)
         records: dict[str, msgspec.Struct] = {
             link_keys.cycle(self._link, cycle.id): step.cycle,
