@@ -39,7 +39,7 @@ def reads(w: World, case: Case, rules: Rules) -> Iterator[Step]:
             continue
         for answer in w.mailbox.answers:
             seq = answer.arrival.seq
-            wanted = rules.next_answer(w.primary.cursor, seq) == "next" or _follows_memory(me, seq)
+            wanted = rules.next_answer(_mine(w, me).cursor, seq) == "next" or _follows_memory(me, seq)
             if wanted and answer != me.read:
                 deaf = me.deaf or (rules.reader == "after last id" and w.mailbox.bricked > 0)
                 after = me._replace(read=answer, deaf=deaf)
@@ -49,16 +49,33 @@ def reads(w: World, case: Case, rules: Rules) -> Iterator[Step]:
 def acts(w: World, case: Case, rules: Rules) -> Iterator[Step]:
     """Commit on P, or pay."""
     for index, me in enumerate(w.custodians):
-        who = f"custodian {_name(me)}"
-        if rules.fenced(me.writer, w.primary.writer):
-            yield f"{who} is refused by the fence and exits", {"custodians": without(w.custodians, index)}
-            continue
-        for what, primary in (*_records(w, case, rules), *_tells(w, rules), *_settles(w.primary, case)):
-            yield f"{who} {what}", {"primary": primary}
-        yield from _pays(w, rules, who)
-        if me.read is not None:
-            for what, primary, after in _applies(w.primary, me, me.read, case, rules):
-                yield f"{who} {what}", {"primary": primary, "custodians": put(w.custodians, index, after)}
+        if me.at == "old":
+            # The promoted sibling is still on its list of those to ask.
+            there = w._replace(primary=_mine(w, me), sibling=w.primary)
+            for what, changes in _acts(there, index, me, case, rules):
+                yield f"old {what}", {"old" if part == "primary" else part: value for part, value in changes.items()}
+        else:
+            yield from _acts(w, index, me, case, rules)
+
+
+def _mine(w: World, me: CustodianProcess) -> Primary:
+    if me.at == "new":
+        return w.primary
+    assert w.old is not None
+    return w.old
+
+
+def _acts(w: World, index: int, me: CustodianProcess, case: Case, rules: Rules) -> Iterator[Step]:
+    who = f"custodian {_name(me)}"
+    if rules.fenced(me.writer, w.primary.writer):
+        yield f"{who} is refused by the fence and exits", {"custodians": without(w.custodians, index)}
+        return
+    for what, primary in (*_records(w, case, rules), *_tells(w, rules), *_settles(w.primary, case)):
+        yield f"{who} {what}", {"primary": primary}
+    yield from _pays(w, rules, who)
+    if me.read is not None:
+        for what, primary, after in _applies(w.primary, me, me.read, case, rules):
+            yield f"{who} {what}", {"primary": primary, "custodians": put(w.custodians, index, after)}
 
 
 def _name(me: CustodianProcess) -> str:
@@ -88,13 +105,14 @@ def _sent(
 def _records(w: World, case: Case, rules: Rules) -> Iterator[tuple[str, Primary]]:
     """Rules 1 and 7."""
     p = w.primary
-    about = sum(request is not None for request in p.requests)
-    if about < len(case.orders):
+    absent = [about for about, request in enumerate(p.requests) if request is None]
+    # Whose request comes next is the world's choice where two custodians may be asked different things at once.
+    for about in absent if "split" in case.faults else absent[:1]:
         user = case.orders[about].user
         try:
             change = custodian.record(p.cursor, None, p.positions[user], str(about), case.order(about), str(about))
         except SettlementError:
-            change = None
+            continue
         if change is not None:
             recorded = _committed(_sent(p, "order", about), about, change, case, rules)
             yield f"reserves and records request {about}", recorded
@@ -140,7 +158,7 @@ def _committed(p: Primary, about: int, change: credit.Change, case: Case, rules:
 def _tells(w: World, rules: Rules) -> Iterator[tuple[str, Primary]]:
     """Rules 2 and 5."""
     p, cursor = w.primary, w.primary.cursor
-    siblings = [w.sibling.cursor]
+    siblings = [w.sibling.cursor if rules.of_ours(p.writer, w.sibling.writer) else None]
     if rules.witness == "also R" and w.view == view_of(p, rules):
         siblings = [cursor]
     seq = cursor.published + 1
@@ -160,7 +178,8 @@ def _pays(w: World, rules: Rules, who: str) -> Iterator[Step]:
         if request is None or w.paid[about]:
             continue
         on_send = rules.decrease == "on send" and request.kind == "decrease"
-        if on_send or rules.payable(request, [w.sibling.requests[about]]):
+        evidence = w.sibling.requests[about] if rules.of_ours(w.primary.writer, w.sibling.writer) else None
+        if on_send or rules.payable(request, [evidence]):
             yield f"{who} pays out request {about}", {"paid": put(w.paid, about, value=True)}
 
 

@@ -99,7 +99,11 @@ def _pair(w: World, about: int, rules: Rules) -> str | None:
 def settled(w: World, case: Case, rules: Rules) -> bool:
     """Whether every request is final on both sides, all is acknowledged, and every release is paid out."""
     p, journal = w.primary, w.journal
-    if any(r.state in OPEN for r in some(p.requests)) or any(r.state == "pending" for r in some(journal.rows)):
+    if (
+        w.old is not None
+        or any(r.state in OPEN for r in some(p.requests))
+        or any(r.state == "pending" for r in some(journal.rows))
+    ):
         return False
     if not p.cursor.published == p.cursor.recorded == journal.cursor.inbox:
         return False

@@ -21,7 +21,7 @@ Entry = tuple[int, int]
 
 WIDTHS: dict[Part, int] = {
     "primary": 22, "sibling": 22, "view": 18, "mailbox": 18, "journal": 22,
-    "exchanges": 14, "custodians": 14, "paid": 8, "faults_left": 4,
+    "exchanges": 14, "custodians": 14, "paid": 8, "faults_left": 4, "old": 20, "source": 2,
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ class Search:
         self._sources = _sources(case, rules)
         for source in self._sources:
             source.mask = self._packer.mask(source.parts)
-        self._judged: tuple[Part, ...] = ("primary", "journal", "paid")
+        self._judged: tuple[Part, ...] = ("primary", "journal", "paid", "old")
         self._watched: tuple[Part, ...] = (*self._judged, *(("view",) if rules.limit == "R" else ()))
         self._keys: list[int] = []
         self._parents = array("i")
@@ -168,7 +168,7 @@ class Search:
     def _labelled(self, source: Source, key: int) -> Iterator[tuple[str, Entry]]:
         packer = self._packer
         for label, changes in source.generator(packer.world(key, source.parts), self._case, self._rules):
-            if "primary" in changes and "failover" not in self._case.faults:
+            if "primary" in changes and not {"failover", "split"} & set(self._case.faults):
                 # Nothing is promoted, so the sibling may as well be P.
                 changes = {**changes, "sibling": changes["primary"]}
             keep = packer.every & ~packer.mask(tuple(changes))
@@ -215,15 +215,17 @@ class Search:
 def _sources(case: Case, rules: Rules) -> list[Source]:
     shown: tuple[Part, ...] = ("view",) if rules.witness == "also R" else ()
     calm = [
-        Source(custodians.reads, ("custodians", "primary", "mailbox")),
-        Source(custodians.acts, ("custodians", "primary", "sibling", "paid", *shown)),
+        Source(custodians.reads, ("custodians", "primary", "old", "mailbox")),
+        Source(custodians.acts, ("custodians", "primary", "old", "sibling", "paid", *shown)),
         Source(exchanges.reads, ("exchanges", "journal", "view")),
         Source(exchanges.acts, ("exchanges", "journal")),
         Source(exchanges.appends, ("exchanges", "journal", "mailbox")),
-        Source(servers.replica, ("primary", "view")),
+        Source(servers.replica, ("primary", "old", "source", "view")),
         Source(servers.exchange_start, ("exchanges", "journal")),
-        Source(servers.custodian_start, ("custodians", "primary", "sibling")),
+        Source(servers.custodian_start, ("custodians", "primary", "sibling", "old")),
     ]
-    if "failover" in case.faults:
+    if {"failover", "split"} & set(case.faults):
         calm.append(Source(servers.sibling, ("primary", "sibling")))
+    if "split" in case.faults:
+        calm.append(Source(servers.healing, ("primary", "old", "source", "mailbox", "custodians")))
     return calm + [Source(*servers.FAULTS[fault], fault=True) for fault in case.faults]

@@ -14,6 +14,7 @@ from tests.settlement.link.model.world import (
     Fault,
     Mailbox,
     Part,
+    Primary,
     Rules,
     Step,
     World,
@@ -24,8 +25,8 @@ from tests.settlement.link.model.world import (
 
 
 def replica(w: World, case: Case, rules: Rules) -> Iterator[Step]:
-    """R gets all of P."""
-    current = view_of(w.primary, rules)
+    """R gets all of the primary that it follows."""
+    current = view_of(_followed(w), rules)
     if current != w.view:
         yield "R catches up with P", {"view": current}
 
@@ -44,7 +45,7 @@ def exchange_start(w: World, case: Case, rules: Rules) -> Iterator[Step]:
 
 def custodian_start(w: World, case: Case, rules: Rules) -> Iterator[Step]:
     """A custodian's process takes over where there is none that may write (rule 8)."""
-    if all(rules.fenced(c.writer, w.primary.writer) for c in w.custodians):
+    if all(c.at == "old" or rules.fenced(c.writer, w.primary.writer) for c in w.custodians):
         yield "a custodian takes over", _take_over(w, rules)
 
 
@@ -67,7 +68,7 @@ def stale(w: World, case: Case, rules: Rules) -> Iterator[Step]:
 
 def wipe(w: World, case: Case, rules: Rules) -> Iterator[Step]:
     """A full resync: R has all of P and nothing of its own."""
-    changes: Changes = {"view": view_of(w.primary, rules), "mailbox": Mailbox()}
+    changes: Changes = {"view": view_of(_followed(w), rules), "mailbox": Mailbox()}
     if rules.inbox == "group on R":
         forgot = msgspec.structs.replace(w.journal.cursor, inbox=0, inbox_digest="")
         changes["journal"] = w.journal._replace(cursor=forgot)
@@ -106,16 +107,44 @@ def failover(w: World, case: Case, rules: Rules) -> Iterator[Step]:
             yield "FAULT the sibling is promoted without P's last writes", changes
 
 
+def split(w: World, case: Case, rules: Rules) -> Iterator[Step]:
+    """The sibling is promoted while P, and whoever writes there, runs on; R still follows P."""
+    if w.old is None:
+        stay = tuple(process._replace(at="old") for process in w.custodians)
+        changes = {"old": w.primary, "primary": w.sibling, "source": "old", "custodians": stay}
+        yield "FAULT the sibling is promoted, and the old primary runs on", changes
+
+
+def healing(w: World, case: Case, rules: Rules) -> Iterator[Step]:
+    """R is made to follow the promoted one, and then the old primary is stopped."""
+    if w.source == "old":
+        for kept in {w.mailbox.answers, ()}:
+            yield "R is made to follow the promoted sibling", {
+                "source": "new", "view": view_of(w.primary, rules), "mailbox": w.mailbox._replace(answers=kept)
+            }  # fmt: skip
+    elif w.old is not None:
+        left = tuple(process for process in w.custodians if process.at == "new")
+        yield "the old primary is stopped", {"old": None, "custodians": left}
+
+
 FAULTS: dict[Fault, tuple[Callable[[World, Case, Rules], Iterator[Step]], tuple[Part, ...]]] = {
     "crash": (crash, ("exchanges", "custodians")),
-    "stale": (stale, ("exchanges", "custodians", "primary", "sibling", "journal")),
-    "wipe": (wipe, ("primary", "journal")),
+    "stale": (stale, ("exchanges", "custodians", "primary", "sibling", "old", "journal")),
+    "wipe": (wipe, ("primary", "old", "source", "journal")),
     "empty": (empty, ("mailbox",)),
     "brick": (brick, ("mailbox",)),
     "rollback": (rollback, ("view", "mailbox")),
     "failover": (failover, ("primary", "sibling", "mailbox")),
+    "split": (split, ("primary", "sibling", "old", "custodians")),
 }
 """Each fault, and the parts that it depends on."""
+
+
+def _followed(w: World) -> Primary:
+    if w.source == "new":
+        return w.primary
+    assert w.old is not None
+    return w.old
 
 
 def _fresh_exchange(w: World, rules: Rules) -> ExchangeProcess:
@@ -125,6 +154,7 @@ def _fresh_exchange(w: World, rules: Rules) -> ExchangeProcess:
 
 def _take_over(w: World, rules: Rules) -> Changes:
     writers = {w.primary.writer, w.sibling.writer, *(c.writer for c in w.custodians)}
+    writers |= set() if w.old is None else {w.old.writer}
     # An owner is fresh if nobody who still counts has it; who is gone can be mistaken for nobody.
     owners = ("", "b", "c", "d") if rules.owner == "fresh" else ("",)
     candidates = [custodian.take_over(w.primary.writer, owner) for owner in owners]

@@ -95,8 +95,11 @@ REFUTED: dict[str, Variant] = {
         "the ledger claims funds that have left custody",
         payable=lambda request, _siblings: releases(request),
     ),
+    "promoted_sibling_vouches_for_the_old_primary": _refuted(
+        ONE, ("split",), 2, _UNKNOWN, of_ours=lambda _mine, _found: True
+    ),
 }
-"""By the name of the test."""
+"""By the name of the test. The last one is how this project's protocol differs from the one it was designed with."""
 
 CONTROLS: tuple[tuple[str, Rules, Case], ...] = (
     (

@@ -19,10 +19,11 @@ from heliograph.settlement.link.sequence import Arrival, Place
 from heliograph.settlement.trading import Account
 
 CYCLE = "c"
-Fault = Literal["crash", "stale", "wipe", "empty", "brick", "rollback", "failover"]
+Fault = Literal["crash", "stale", "wipe", "empty", "brick", "rollback", "failover", "split"]
 PROCESSES: tuple[Fault, ...] = ("crash", "stale")
 MAILBOX: tuple[Fault, ...] = ("wipe", "empty", "brick", "rollback")
 EVERY: tuple[Fault, ...] = (*PROCESSES, *MAILBOX, "failover")
+Side = Literal["new", "old"]
 T = TypeVar("T")
 
 
@@ -137,6 +138,7 @@ class CustodianProcess(NamedTuple):
     read: Answer | None = None
     memory: int | Literal["half"] | None = None
     deaf: bool = False
+    at: Side = "new"
 
 
 class World(NamedTuple):
@@ -151,10 +153,15 @@ class World(NamedTuple):
     custodians: tuple[CustodianProcess, ...]
     paid: tuple[bool, ...]
     faults_left: int
+    old: Primary | None
+    """The primary of before, which runs on though a sibling was promoted."""
+    source: Side
+    """Which of the two R follows."""
 
 
 Part = Literal[
-    "primary", "sibling", "view", "mailbox", "journal", "exchanges", "custodians", "paid", "faults_left"
+    "primary", "sibling", "view", "mailbox", "journal", "exchanges", "custodians", "paid", "faults_left",
+    "old", "source",
 ]  # fmt: skip
 Changes = dict[str, Any]
 """What a step leaves behind, by part."""
@@ -168,6 +175,7 @@ class Rules:
     publishable: Callable[..., int] = custodian.publishable
     acknowledgeable: Callable[..., int] = custodian.acknowledgeable
     payable: Callable[..., bool] = custodian.payable
+    of_ours: Callable[[Writer, Writer | None], bool] = custodian.of_ours
     next_answer: Callable[[custodian.Cursor, int], Place] = custodian.next_answer
     apply: Callable[..., Applied] = custodian.apply
     fenced: Callable[[Writer, Writer], bool] = custodian.fenced
@@ -229,4 +237,6 @@ def start(case: Case, rules: Rules) -> World:
         custodians=(CustodianProcess(writer, memory=0 if rules.cursor == "memory" else None),),
         paid=(False,) * count,
         faults_left=case.budget,
+        old=None,
+        source="new",
     )
