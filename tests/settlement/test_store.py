@@ -262,6 +262,34 @@ async def test_what_is_forgotten_is_read_again(store: Store, monkeypatch: pytest
     assert isinstance(again.request("r"), Request)
 
 
+async def test_reading_waits_for_nothing_that_is_on_its_way(store: Store, shared_valkey: Server) -> None:
+    await deposited(store)
+    await store.read(requests=[f"r{n}" for n in range(100)])
+    sent = []
+    for n in range(100):
+        batch = store.batch(NOW_NS)
+        record(batch, f"r{n}", order("1"))
+        sent.append(asyncio.ensure_future(store.submit(batch)))
+        if n % 10 == 0:
+            await store.read(requests=[f"s{n}"])
+            assert store.batch(NOW_NS).request(f"s{n}") is None
+    assert not all(answer.done() for answer in sent)
+    await asyncio.gather(*sent)
+    assert store.loaded
+
+
+async def test_another_history_than_ours_is_not_read(store: Store, link: Link, shared_valkey: Server) -> None:
+    await deposited(store)
+    old = store.head.hash
+    await deposited(store)
+    # A server that was replaced, and that a connection of ours has come back to.
+    await link.request("HSET", link_keys.head("acme"), "hash", old)
+    with pytest.raises(SettlementError) as caught:
+        await store.read(requests=["r"])
+    assert caught.value.code == "stale"
+    assert not store.loaded
+
+
 async def test_what_was_read_late_does_not_replace_what_was_decided_meanwhile(store: Store) -> None:
     await deposited(store)
 

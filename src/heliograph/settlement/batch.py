@@ -5,7 +5,8 @@ commit expects of the primary all that was believed: the writer, the cursor, the
 record that changes. So a belief that was wrong costs a refusal, and never money.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
@@ -48,6 +49,8 @@ _credit = lru_cache(65_536)(link_keys.credit)
 
 STEPS_MAX: Final = 500
 """Steps of one batch: some 30,000 arguments, which the server takes a few milliseconds for."""
+HEADS_MAX: Final = 4_096
+"""Heads that are remembered, to know our own history by."""
 FIELD: Final = "data"
 """The field of an entry that holds an envelope."""
 
@@ -86,6 +89,27 @@ class Copy:
         self.outbox = dict(outbox)
         self.records: dict[str, Held] = {}
         """By key; what is not here has not been read."""
+        self.flying: deque[tuple[int, Collection[str]]] = deque()
+        """Of each batch on its way: the number of the journal's head after it, and the records that it writes."""
+        self.confirmed = head.n
+        """The journal's head after the last batch that was answered."""
+        self._heads = {head.hash: head.n}
+
+    def sent(self, keys: Collection[str]) -> None:
+        """Note that a batch is on its way which leads to the head as it is, and which records it writes."""
+        self.flying.append((self.head.n, keys))
+        self._heads[self.head.hash] = self.head.n
+        if len(self._heads) > HEADS_MAX:
+            del self._heads[next(iter(self._heads))]
+
+    def since(self, head: str, confirmed: int) -> bool:
+        """Whether a head, by its hash, is one of ours, and not older than one that was confirmed."""
+        return self._heads.get(head, -1) >= confirmed
+
+    def forget(self) -> None:
+        """Forget all records but those that a batch on its way writes: these the primary may still have to learn."""
+        kept = {key for _, keys in self.flying for key in keys}
+        self.records = {key: held for key, held in self.records.items() if key in kept}
 
 
 class Batch:
@@ -356,6 +380,7 @@ class Batch:
         copy = self.copy
         copy.cursor, copy.head, copy.acked = self.cursor, self.head, self.acked
         copy.records.update(self._records)
+        copy.sent(tuple(self._records))
         copy.outbox.update(self._recorded)
         for seq in range(self.base[0].published + 1, self.cursor.published + 1):
             copy.outbox.pop(seq, None)

@@ -21,10 +21,11 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from heliograph.bus import link_keys
+from heliograph.bus.asker import Asker
 from heliograph.bus.commit import Absent, Commit, Expectation, FieldsAre, PutFields, Refusal, Write
 from heliograph.bus.committer import Committer
 from heliograph.bus.endpoint import Endpoint, refusal
-from heliograph.errors import HeliographError, SettlementError
+from heliograph.errors import BusError, HeliographError, SettlementError
 from heliograph.settlement.batch import NOTHING, Batch, Copy, Held
 from heliograph.settlement.chain import GENESIS, Head
 from heliograph.settlement.credit import Request
@@ -57,6 +58,13 @@ class Store:
         self._committer = Committer(
             url, probe=link_keys.probe(link), name=f"heliograph-custodian:{link}", timeout_s=timeout_s
         )
+        # Questions have a connection of their own: on the other they would wait for every commit on its way.
+        self._asker = Asker(
+            self._committer.endpoint,
+            name=f"heliograph-custodian-reads:{link}",
+            connect_timeout_s=timeout_s,
+            reply_timeout_s=timeout_s,
+        )
         self._copy: Copy | None = None
 
     async def __aenter__(self) -> Self:
@@ -65,6 +73,7 @@ class Store:
 
     async def __aexit__(self, *_: object) -> None:
         self._copy = None
+        self._asker.drop("closed by us")
         self._committer.close()
 
     @property
@@ -146,6 +155,7 @@ class Store:
 
         """
         self._copy = None
+        self._asker.drop("the state is read anew")
         mine = self.writer
         if mine is None:
             raise SettlementError("not_taken_over", f"link {self.link}: take over first")
@@ -203,8 +213,8 @@ class Store:
             records: other records, by key, and what each is read as.
 
         Raises:
-            SettlementError: `not_loaded`; `corrupt`.
-            BusError: the primary is away or refuses; all memory is gone.
+            SettlementError: `not_loaded`; `corrupt`; `stale`: all memory is gone.
+            BusError: the primary is away or refuses.
 
         """
         copy = self._loaded()
@@ -213,18 +223,28 @@ class Store:
         wanted.update((link_keys.position(self.link, user, asset), Position) for user, asset in positions)
         wanted.update((link_keys.contra(self.link, asset), Contra) for asset in assets)
         if len(copy.records) > RECORDS_MAX:
-            copy.records.clear()
+            copy.forget()
+        head_key = link_keys.head(self.link)
         missing = [key for key in wanted if key not in copy.records]
         for at in range(0, len(missing), _PAGE):
             part = missing[at : at + _PAGE]
-            try:
-                replies = await self._committer.ask(*(("HGETALL", key) for key in part))
-            except BaseException:
+            confirmed = copy.confirmed
+            *replies, head = await self._asked([*(("HGETALL", key) for key in part), ("HGET", head_key, "hash")])
+            # What no batch on its way writes is the same before and after it, so reading need not wait for any; but it
+            # must be our history that is read, not that of a server which has been replaced.
+            if not copy.since((head or b"").decode(errors="replace"), confirmed):
                 self._drop(copy)
-                raise
+                raise SettlementError("stale", f"link {self.link}: what was read is of another history than ours")
             for key, reply in zip(part, replies, strict=True):
                 # A batch of another task may have made it while we read, and is right.
                 copy.records.setdefault(key, _held(wanted[key], key, _fields(reply)))
+
+    async def _asked(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        replies = await self._asker.ask_all(commands)
+        for reply in replies:
+            if isinstance(reply, BusError):
+                raise reply
+        return replies
 
     async def open_requests(self, *, due_ns: int | None = None) -> list[tuple[str, int]]:
         """Return the requests without an answer, and their deadlines in milliseconds, 0 for none; the earliest first.
@@ -238,7 +258,7 @@ class Store:
         """
         key = link_keys.open_requests(self.link)
         bounds: tuple[str | int, str | int] = ("-inf", "+inf") if due_ns is None else (1, due_ns // 1_000_000)
-        [flat] = await self._committer.ask(("ZRANGEBYSCORE", key, *bounds, "WITHSCORES"))
+        [flat] = await self._asked([("ZRANGEBYSCORE", key, *bounds, "WITHSCORES")])
         return [(name.decode(), int(score)) for name, score in zip(flat[::2], flat[1::2], strict=True)]
 
     def batch(self, now_ns: int) -> Batch:
@@ -284,6 +304,7 @@ class Store:
             if refused is not None:
                 error = self._refused(refused)
             if error is None:
+                copy.confirmed, _ = copy.flying.popleft()
                 if not done.done():
                     done.set_result(None)
                 return
