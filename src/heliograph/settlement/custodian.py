@@ -37,6 +37,7 @@ from heliograph.settlement.cycle import Cycle
 from heliograph.settlement.desk import POINTS as TURN_POINTS
 from heliograph.settlement.desk import Desk, Needs
 from heliograph.settlement.envelope import content, digest
+from heliograph.settlement.freeze import Action, Freeze, Freezes, allow, frozen, lifted
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
 from heliograph.settlement.ledger import Position, Transfer
 from heliograph.settlement.passage import Docket, Kind, Passage, added, ended, entering, leaving, left, same
@@ -194,6 +195,7 @@ class Custodian:
             key = link_keys.passage(self.link, reference)
             found = batch.record_at(Passage, key)
             if found is None:
+                self._allow(batch, "deposit", user, asset)
                 batch.post(Cause("deposit", reference), [entering(asked)], {key: asked})
             else:
                 same(found, asked)
@@ -217,6 +219,7 @@ class Custodian:
             key, docket_key = link_keys.passage(self.link, reference), link_keys.docket(self.link)
             found = batch.record_at(Passage, key)
             if found is None:
+                self._allow(batch, "withdraw", user, asset)
                 docket = added(batch.record_at(Docket, docket_key) or Docket(), withdrawal=reference)
                 begun = msgspec.structs.replace(asked, journal=batch.head.n + 1)
                 batch.post(Cause("withdrawal", reference), [leaving(asked)], {key: begun, docket_key: docket})
@@ -244,13 +247,16 @@ class Custodian:
         seal = self._sender.seal(request_id, order)
 
         def step(batch: Batch) -> Request:
+            if batch.request(request_id) is None:
+                self._allow(batch, order.kind, order.user, order.asset)
             credit = batch.position(order.user, order.asset).credit
             request, new = batch.record(request_id, order, fingerprint, seal)
             if new:
                 batch.show([faces.of_order(self.settings.name, request_id, order, credit, batch.now_ns)])
             return request
 
-        needs = Needs(requests=(request_id,), positions=((name(order.user, "user"), name(order.asset, "asset")),))
+        place = (name(order.user, "user"), name(order.asset, "asset"))
+        needs = Needs(requests=(request_id,), positions=(place,), records=self._freezing)
         return await self._desk.do(step, needs)
 
     async def cancel(self, request_id: str, reason: str = "") -> Request:
@@ -344,6 +350,49 @@ class Custodian:
 
         return await self._desk.do(step, Needs(records={key: Cycle}))
 
+    async def freeze(self, order: Freeze) -> Freezes:
+        """Freeze something, in the place of an earlier freeze of the same place and code, and return all of them.
+
+        What is in flight lands all the same; what a report holds at a frozen place is left out.
+
+        Raises:
+            BadValue, SettlementError: as `freeze.frozen` says.
+
+        """
+        return await self._refreeze("freeze", order.place, lambda orders: frozen(orders, order))
+
+    async def unfreeze(self, place: str) -> Freezes:
+        """End a freeze, and return those that are left.
+
+        Raises:
+            SettlementError: `not_frozen`: there is none of that place.
+
+        """
+        return await self._refreeze("unfreeze", place, lambda orders: lifted(orders, place))
+
+    async def _refreeze(
+        self, cause: str, place: str, change: Callable[[tuple[Freeze, ...]], tuple[Freeze, ...]]
+    ) -> Freezes:
+        key = link_keys.freezes(self.link)
+
+        def step(batch: Batch) -> Freezes:
+            before = batch.record_at(Freezes, key) or Freezes()
+            after = Freezes(change(before.orders))
+            if after != before:
+                batch.post(Cause(cause, place), (), {key: after})
+            return after
+
+        return await self._desk.do(step, Needs(records=self._freezing))
+
+    @property
+    def _freezing(self) -> Mapping[str, type[msgspec.Struct]]:
+        return {link_keys.freezes(self.link): Freezes}
+
+    def _allow(self, batch: Batch, action: Action, user: str, asset: str) -> None:
+        """Let an action pass, unless it is frozen."""
+        freezes = batch.record_at(Freezes, link_keys.freezes(self.link)) or Freezes()
+        allow(freezes.orders, action, user, asset, batch.now_ns)
+
     async def do(self, step: Callable[[Batch], T], needs: Needs) -> T:
         """Take a step of one's own, with the others, and return what it returned once the primary has it."""
         return await self._desk.do(step, needs)
@@ -432,6 +481,7 @@ class Custodian:
             records={
                 link_keys.passage(self.link, passage.reference): Passage,
                 link_keys.docket(self.link): Docket,
+                **self._freezing,
             },
         )
 

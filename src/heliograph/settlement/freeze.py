@@ -75,6 +75,12 @@ class Freeze(msgspec.Struct, frozen=True):
         return f"{self.level}:{_part(self.user)}:{_part(self.asset)}:{self.code}"
 
 
+class Freezes(msgspec.Struct, frozen=True):
+    """All that is frozen on a link."""
+
+    orders: tuple[Freeze, ...] = ()
+
+
 def frozen(freezes: Iterable[Freeze], order: Freeze) -> tuple[Freeze, ...]:
     """Return the freezes with one more, in the place of an earlier one of the same place and code.
 

@@ -123,11 +123,9 @@ class Rounds:
         decided = [m.envelope.id for m in self._due if isinstance(m.body, Decision)]
         reported = [m.envelope.id for m in self._due if isinstance(m.body, Report)]
         docket_key = link_keys.docket(self._link)
-        await self._store.read(
-            requests=[*decided, *self._late],
-            records={docket_key: Docket, link_keys.freezes(self._link): Freezes}
-            | {link_keys.cycle(self._link, name): Cycle for name in reported},
-        )
+        records: dict[str, type[msgspec.Struct]] = {docket_key: Docket, link_keys.freezes(self._link): Freezes}
+        records |= {link_keys.cycle(self._link, name): Cycle for name in reported}
+        await self._store.read(requests=[*decided, *self._late], records=records)
         probe = self._store.batch(now_ns)
         self.docket = probe.record_at(Docket, docket_key) or Docket()
         requests = [r for name in (*decided, *self._late) if (r := probe.request(name)) is not None]
