@@ -371,7 +371,7 @@ def test_a_confirmation_that_does_not_match_changes_nothing(journal: ExchangeJou
     assert outcomes(receipts) == [code for _, _, code in wrong]
     assert journal.accounts() == before
     twice = [custodian.say("c1", right), custodian.say("c1", right)]
-    assert outcomes(journal.take(twice, 31)) == ["taken", "duplicate"]
+    assert outcomes(journal.take(twice, 31)) == ["taken", "repeated"]
 
 
 def test_who_sold_again_what_was_bought_before_the_cut_off_is_held_back(
