@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.bus.commit import (
@@ -350,7 +350,8 @@ def test_what_is_no_commit_is_never_sent(commit: Commit, match: str) -> None:
         arguments(commit)
 
 
-@given(st.dictionaries(st.text(min_size=1), st.text()), st.text(min_size=1))
+@given(st.dictionaries(st.text(min_size=1), st.text(), max_size=5), st.text(min_size=1))
+@settings(max_examples=30)
 def test_every_argument_is_counted(fields: dict[str, str], key: str) -> None:
     made = arguments(Commit([Absent(key)], [PutFields(key, {**fields, "f": "v"})]))
     held = [part for item in {**fields, "f": "v"}.items() for part in item]
