@@ -119,6 +119,34 @@ class AclSettings(BaseSettings):
     feed: SecretStr | None = Field(None, description=_WHOSE.format("feed"))
 
 
+class SettlementSettings(BaseSettings):
+    """One party's end of a settlement link; the variables' prefix is `HELIOGRAPH_SETTLEMENT_`."""
+
+    model_config = SettingsConfigDict(env_prefix="HELIOGRAPH_SETTLEMENT_", extra="forbid", frozen=True)
+
+    link: str | None = Field(None, description="Name of the link, the same at both parties")
+    primary: str | None = Field(None, description="URL of the custodian's primary, as its user")
+    replica: str | None = Field(None, description="URL of the exchange's replica, as this party's user")
+    replica_writer: str | None = Field(
+        None, description="The same as the exchange's user that appends; none: as the one that reads"
+    )
+    siblings: str = Field("", description="URLs of all other replicas that may be promoted, separated by spaces")
+    key: Path | None = Field(None, description="Our private key, from `heliograph settle keys`: NAME.pem")
+    peer_keys: Path | None = Field(None, description="File of the other party's public keys, one a line")
+    custodian_name: str = Field("custodian", description="The custodian's name on the streams for onlookers")
+    assets: str = Field("", description="Assets that settle at the custodian, separated by spaces; none: all")
+    dispute_window: Seconds = Field(60.0, ge=0, description="Seconds in which the custodian may dispute a report")
+    control_socket: Path = Field(
+        Path("custodian.sock"), description="Unix socket on which a running custodian takes commands"
+    )
+    journal: Path | None = Field(None, description="The file that the exchange keeps its state in")
+    house: str = Field("house", description="The exchange's own account, which takes part as a user")
+    decide: Literal["manual", "accept", "limits"] = Field(
+        "manual", description="Who decides on credit: a person, nobody, or the limits"
+    )
+    limits: Path | None = Field(None, description="TOML file of the limits that credit is decided by")
+
+
 class VenueKey(BaseSettings):
     """An API key to a venue: both parts of it, or neither."""
 
@@ -142,6 +170,7 @@ SECTIONS: Final[Mapping[str, type[BaseSettings]]] = {
     "bus": BusSettings,
     "repair": RepairSettings,
     "acl": AclSettings,
+    "settlement": SettlementSettings,
     **KEYS,
 }
 

@@ -10,6 +10,7 @@ import typer
 
 from heliograph import __version__
 from heliograph.cli.acl_commands import acl_app
+from heliograph.cli.settle_commands import settle_app
 from heliograph.errors import ConfigError, HeliographError
 
 EXIT_FAILED = 1
@@ -31,6 +32,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Show, check or explain the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 app.add_typer(acl_app, name="acl")
+app.add_typer(settle_app, name="settle")
 
 MARKET_HELP = "Such as spot, usdm (um) or coinm (cm); Binance needs it, and a symbol such as BTC/USDT:USDT tells it."
 Market = Annotated[str | None, typer.Option("--market", "-m", help=MARKET_HELP)]
@@ -258,7 +260,9 @@ def simulate(
 
 @app.command()
 def serve(
-    role: Annotated[str, typer.Argument(help="all, feed (venues to server) or gateway (server to clients).")],
+    role: Annotated[
+        str, typer.Argument(help="all, feed (venues to server), gateway (server to clients), custodian or exchange.")
+    ],
     symbols: Annotated[
         list[str] | None, typer.Argument(help="VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT or okx:BTC-USDT.")
     ] = None,
@@ -276,14 +280,28 @@ def serve(
     endpoint: Endpoint = None,
     settings: Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")] = None,
 ) -> None:
-    """Run for good: a feed, a gateway, or both; SIGTERM drains and stops."""
+    """Run for good: a feed, a gateway, or both, or one party to settlement; SIGTERM drains and stops.
+
+    A custodian and an exchange go by the settings alone ([settlement], or --config).
+    """
     from heliograph.app import Where
     from heliograph.cli.serve import Wanted
     from heliograph.cli.serve import serve as run
 
+    if role in ("custodian", "exchange"):
+        _serve_party(role, settings, given=bool(symbols or channel or valkey or host or shard or simulated or endpoint))
+        return
     where = Where(simulated, endpoint)
     wanted = Wanted(role, symbols or [], channel or ["candles"], interval, where, valkey, host, port, probe_port, shard)
     _finish(run(wanted, settings))
+
+
+def _serve_party(role: str, settings: Path | None, *, given: bool) -> None:
+    if given:
+        raise ConfigError(f"serve {role} goes by the settings alone", ("--config FILE", "HELIOGRAPH_SETTLEMENT_…"))
+    from heliograph.cli import serve_custodian, serve_exchange
+
+    _finish((serve_custodian if role == "custodian" else serve_exchange).serve(settings))
 
 
 @config_app.command("show")

@@ -34,6 +34,8 @@ from heliograph.venues.contract import Subscription, Venue, VenueError
 log = structlog.get_logger()
 
 ROLES: Final = ("all", "feed", "gateway")
+PARTIES: Final = ("custodian", "exchange")
+"""What else `serve` runs, each by a module of its own."""
 _FORMS: Final = ("VENUE:MARKET:SYMBOL, such as binance:spot:BTCUSDT", "VENUE:SYMBOL, such as okx:BTC-USDT-SWAP")
 
 
@@ -63,7 +65,7 @@ def serve(wanted: Wanted, settings_file: Path | None) -> int:
 
     """
     if wanted.role not in ROLES:
-        raise ConfigError(f"unknown role {wanted.role!r}", ROLES)
+        raise ConfigError(f"unknown role {wanted.role!r}", (*ROLES, *PARTIES))
     if wanted.shard is not None:
         if wanted.role != "feed":
             raise ConfigError(f"--shard is for serve feed, not for {wanted.role}")

@@ -27,6 +27,7 @@ _ABOUT: Final = {
     "bus": "Where the server is, and how much market data it keeps.",
     "repair": "How a feed mends its record.",
     "acl": "The passwords of the users that `heliograph acl` makes, one a role.",
+    "settlement": "One party's end of a link between a custodian and an exchange: [how to set it up](settlement.md).",
     "luno": "An API key to Luno, which tells market data to nobody without one. Give it no permission to trade.",
 }
 

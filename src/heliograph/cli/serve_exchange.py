@@ -1,0 +1,47 @@
+"""`heliograph serve exchange`: takes what the custodian asks, decides by the settings' policy, and answers."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from heliograph import app
+from heliograph.cli.serve_custodian import until
+from heliograph.cli.settle_parties import Party
+from heliograph.settlement.exchange import Exchange, accept
+
+
+def serve(file: Path | None) -> int:
+    """Run until SIGTERM or Ctrl-C; return the exit code.
+
+    Args:
+        file: a TOML file of settings.
+
+    Raises:
+        ConfigError: a setting is missing or cannot be used.
+        SettlementError: `foreign_journal`: the journal is another link's; `journal_away`.
+
+    """
+    party = Party(file)
+    party.exchange()  # What is wrong with the settings is told before anything begins.
+    app.configure_logging("INFO")
+    return app.run_loop(_serve(party))
+
+
+async def _serve(party: Party) -> int:
+    stop = asyncio.Event()
+    settings, policy = party.exchange(), party.settings.decide
+    exchange = Exchange(settings, accept if policy == "accept" else None)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(app.terminations(stop.set))
+        await stack.enter_async_context(exchange)
+        about = {
+            "role": "exchange",
+            "link": settings.link,
+            "journal": str(settings.journal),
+            "key": settings.signer.name,
+            "decide": policy,
+        }
+        print(json.dumps(about), flush=True)
+        await until(stop, exchange.ended)
+    return 0

@@ -1,0 +1,70 @@
+"""`heliograph serve custodian` as a process."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from heliograph.bus.embedded_pair import Pair
+from heliograph.cli.settle_parties import Party
+from heliograph.settlement.custodian import Custodian
+from tests.cli.commands import finished, running
+from tests.cli.parties import parties
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with Pair() as pair:
+        yield pair
+
+
+def test_it_says_where_it_is_refuses_a_second_one_and_stops_when_told(pair: Pair, tmp_path: Path) -> None:
+    made = parties(pair, "told", tmp_path)
+    with running("serve", "custodian", *made.custodian) as custodian:
+        assert custodian.said() == {
+            "role": "custodian",
+            "link": "told",
+            "control": str(made.control),
+            "key": "custodian-1",
+        }
+        second = finished("serve", "custodian", *made.custodian)
+        assert second.returncode == 2
+        assert b"a custodian runs already" in second.stderr
+        # The one that ran was not fenced by the other's attempt.
+        made.settle("deposit", "alice", "BTC", "1", "--reference", "wire-1")
+        assert custodian.stop() == 0
+    assert not made.control.exists()
+    with running("serve", "custodian", *made.custodian) as custodian:
+        custodian.line()
+        assert custodian.stop(signal.SIGINT) == 130
+    assert not made.control.exists()
+
+
+async def test_whoever_is_taken_over_says_so_and_ends_with_code_1(pair: Pair, tmp_path: Path) -> None:
+    made = parties(pair, "fenced", tmp_path)
+    with running("serve", "custodian", *made.custodian) as custodian:
+        await asyncio.to_thread(custodian.line)
+        async with Custodian(Party(Path(made.custodian[1])).custodian()):
+            await asyncio.to_thread(made.settle, "deposit", "alice", "BTC", "1", "--reference", "wire-1", code=1)
+            assert await asyncio.to_thread(custodian.popen.wait, 10) == 1
+        said = custodian.error().splitlines()[-1]
+    assert said.startswith("heliograph: another custodian has taken this link over")
+    assert said.endswith("(fenced)")
+
+
+def test_a_primary_that_is_away_is_told(pair: Pair, tmp_path: Path) -> None:
+    made = parties(pair, "away", tmp_path)
+    file = Path(made.custodian[1])
+    file.write_text(file.read_text().replace(pair.primary.url, "redis://127.0.0.1:1"))
+    ended = finished("serve", "custodian", *made.custodian)
+    assert ended.returncode == 1
+    assert b"redis://127.0.0.1:1" in ended.stderr.splitlines()[-1]
+    assert not made.control.exists()
+
+
+def test_options_of_market_data_are_refused() -> None:
+    ended = finished("serve", "custodian", "binance:spot:BTCUSDT")
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert b"goes by the settings alone" in ended.stderr
