@@ -28,10 +28,10 @@ WORLDS = {
     "every kind but fail-over, increase and decrease": 92_088,
     "every kind, increase and decrease, no cancel": 100_016,
     "every kind, increase and decrease": 106_350,
-    "every kind, 2 users": 1_479_147,
     "every kind but fail-over, 3 requests of 1 user, no cancel": 235_210,
     "the old primary runs on, 2 users": 484_352,
-    "the old primary runs on, every kind, 1 request": 603_318,
+    "the old primary runs on, 1 request": 263_514,
+    "2 siblings, fail-overs, 1 request": 125_705,
     "amounts with digits, crashes": 18_579,
     "a sale": 155,
     "a sale, disputed and reported again": 909,
@@ -53,12 +53,13 @@ def test_one_guard_less_holds_within_these_bounds(rules: Rules, case: Case) -> N
     assert Search(case, rules).run().verdict == "holds"
 
 
-def refuted(name: str) -> Result:
+def refuted(name: str, *, holds: bool = True) -> Result:
     """Search with the changed rule, which must break, and with the specified one, which must hold in the same case."""
     variant = REFUTED[name]
     result = Search(variant.case, variant.rules).run()
     assert (result.verdict, result.breach) == (variant.verdict, variant.breach)
-    assert Search(variant.case, Rules()).run().verdict == "holds"
+    if holds:
+        assert Search(variant.case, Rules()).run().verdict == "holds"
     return result
 
 
@@ -66,7 +67,7 @@ def test_every_variant_of_the_protocol_is_tested_by_its_name() -> None:
     assert {f"test_refuted_{name}" for name in REFUTED} == {
         name for name in globals() if name.startswith("test_refuted_")
     }
-    assert len(REFUTED) == 22 + 1
+    assert len(REFUTED) == 22 + 2
 
 
 def test_the_shortest_way_to_a_breach_is_told() -> None:
@@ -197,3 +198,11 @@ def test_refuted_payout_before_sibling_has_it() -> None:
 def test_refuted_promoted_sibling_vouches_for_the_old_primary() -> None:
     """It has the number that the old primary asks for, and another message under it."""
     refuted("promoted_sibling_vouches_for_the_old_primary")
+
+
+def test_refuted_writer_goes_on_after_reconnect() -> None:
+    """One of two siblings was promoted, and the other has, by the same writer, what the promoted one never got.
+
+    That the rule holds in the same case is for `make model`: two million worlds.
+    """
+    refuted("writer_goes_on_after_reconnect", holds=False)

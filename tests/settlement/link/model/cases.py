@@ -25,10 +25,10 @@ HOLDS = (
     Case("every kind but fail-over, increase and decrease", UP_DOWN, 1, (*PROCESSES, *MAILBOX), 2),
     Case("every kind, increase and decrease, no cancel", UP_DOWN, 0, EVERY, 2),
     Case("every kind, increase and decrease", UP_DOWN, 1, EVERY, 1),
-    Case("every kind, 2 users", TWO_USERS, 1, EVERY, 1),
     Case("every kind but fail-over, 3 requests of 1 user, no cancel", ONE_USER, 0, (*PROCESSES, *MAILBOX), 1),
     Case("the old primary runs on, 2 users", TWO_USERS, 0, ("split",), 1),
-    Case("the old primary runs on, every kind, 1 request", ONE, 1, (*EVERY, "split"), 2),
+    Case("the old primary runs on, 1 request", ONE, 1, ("split", "failover"), 2),
+    Case("2 siblings, fail-overs, 1 request", ONE, 1, ("failover",), 2, siblings=2),
 )
 """Where the protocol must hold."""
 FIRST = Order(0, "increase", Decimal("2.5"))
@@ -44,12 +44,15 @@ SETTLES = (
 )
 """With settlement in the same sequences: a report among the answers, its confirmation among the requests."""
 LARGE = (
+    Case("every kind, 2 users", TWO_USERS, 1, EVERY, 1),
+    Case("the old primary runs on, every kind, 1 request", ONE, 1, (*EVERY, "split"), 2),
     Case("every kind but fail-over, increase and decrease, 3 faults", UP_DOWN, 1, (*PROCESSES, *MAILBOX), 3),
     Case("every kind, increase and decrease, 2 faults", UP_DOWN, 1, EVERY, 2),
     Case("every kind but fail-over, 3 requests", THREE, 1, (*PROCESSES, *MAILBOX), 1),
     Case("fail-over, 3 requests, no cancel", THREE, 0, ("failover",), 1),
     Case("the old primary runs on, fail-overs, 2 users", TWO_USERS, 0, ("split", "failover"), 2),
     Case("the old primary runs on, every kind, increase and decrease", UP_DOWN, 1, (*EVERY, "split"), 1),
+    Case("2 siblings, fail-overs, 2 users", TWO_USERS, 0, ("failover",), 2, siblings=2),
     Case("a sale, every kind, 2 faults", (FIRST,), 0, EVERY, 2, SOLD, attempts=2, disputes=1),
     Case("a sale while credit is given back, every kind", BACK, 0, EVERY, 1, SOLD),
     Case("a sale while credit is given back, a cancel", BACK, 1, (), 0, SOLD, attempts=2, disputes=1),

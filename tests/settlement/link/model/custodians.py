@@ -24,6 +24,7 @@ from tests.settlement.link.model.world import (
     Step,
     World,
     put,
+    some,
     view_of,
     without,
 )
@@ -106,8 +107,8 @@ def _records(w: World, case: Case, rules: Rules) -> Iterator[tuple[str, Primary]
     """Rules 1 and 7."""
     p = w.primary
     absent = [about for about, request in enumerate(p.requests) if request is None]
-    # Whose request comes next is the world's choice where two custodians may be asked different things at once.
-    for about in absent if "split" in case.faults else absent[:1]:
+    # Whose request comes next is the world's choice, where what is recorded may be forgotten or doubled.
+    for about in absent if "split" in case.faults or case.siblings > 1 else absent[:1]:
         user = case.orders[about].user
         try:
             change = custodian.record(p.cursor, None, p.positions[user], str(about), case.order(about), str(about))
@@ -155,10 +156,16 @@ def _committed(p: Primary, about: int, change: credit.Change, case: Case, rules:
     return p._replace(requests=put(p.requests, about, request), positions=put(p.positions, user, position))
 
 
+def _asked(w: World, rules: Rules) -> list[Primary | None]:
+    """Rule 9: every sibling of the list, None for one that proves nothing."""
+    there = [w.sibling, *some([w.third])]
+    return [each if rules.of_ours(w.primary.writer, each.writer) else None for each in there]
+
+
 def _tells(w: World, rules: Rules) -> Iterator[tuple[str, Primary]]:
     """Rules 2 and 5."""
     p, cursor = w.primary, w.primary.cursor
-    siblings = [w.sibling.cursor if rules.of_ours(p.writer, w.sibling.writer) else None]
+    siblings = [there and there.cursor for there in _asked(w, rules)]
     if rules.witness == "also R" and w.view == view_of(p, rules):
         siblings = [cursor]
     seq = cursor.published + 1
@@ -178,8 +185,7 @@ def _pays(w: World, rules: Rules, who: str) -> Iterator[Step]:
         if request is None or w.paid[about]:
             continue
         on_send = rules.decrease == "on send" and request.kind == "decrease"
-        evidence = w.sibling.requests[about] if rules.of_ours(w.primary.writer, w.sibling.writer) else None
-        if on_send or rules.payable(request, [evidence]):
+        if on_send or rules.payable(request, [there and there.requests[about] for there in _asked(w, rules)]):
             yield f"{who} pays out request {about}", {"paid": put(w.paid, about, value=True)}
 
 

@@ -21,7 +21,7 @@ Entry = tuple[int, int]
 
 WIDTHS: dict[Part, int] = {
     "primary": 22, "sibling": 22, "view": 18, "mailbox": 18, "journal": 22,
-    "exchanges": 14, "custodians": 14, "paid": 8, "faults_left": 4, "old": 20, "source": 2,
+    "exchanges": 14, "custodians": 14, "paid": 8, "faults_left": 4, "old": 20, "source": 2, "third": 22,
 }  # fmt: skip
 
 
@@ -216,16 +216,16 @@ def _sources(case: Case, rules: Rules) -> list[Source]:
     shown: tuple[Part, ...] = ("view",) if rules.witness == "also R" else ()
     calm = [
         Source(custodians.reads, ("custodians", "primary", "old", "mailbox")),
-        Source(custodians.acts, ("custodians", "primary", "old", "sibling", "paid", *shown)),
+        Source(custodians.acts, ("custodians", "primary", "old", "sibling", "third", "paid", *shown)),
         Source(exchanges.reads, ("exchanges", "journal", "view")),
         Source(exchanges.acts, ("exchanges", "journal")),
         Source(exchanges.appends, ("exchanges", "journal", "mailbox")),
         Source(servers.replica, ("primary", "old", "source", "view")),
         Source(servers.exchange_start, ("exchanges", "journal")),
-        Source(servers.custodian_start, ("custodians", "primary", "sibling", "old")),
+        Source(servers.custodian_start, ("custodians", "primary", "sibling", "third", "old")),
     ]
     if {"failover", "split"} & set(case.faults):
-        calm.append(Source(servers.sibling, ("primary", "sibling")))
+        calm.append(Source(servers.sibling, ("primary", "sibling", "third")))
     if "split" in case.faults:
         calm.append(Source(servers.healing, ("primary", "old", "source", "mailbox", "custodians")))
     return calm + [Source(*servers.FAULTS[fault], fault=True) for fault in case.faults]

@@ -35,6 +35,8 @@ def sibling(w: World, case: Case, rules: Rules) -> Iterator[Step]:
     """The sibling gets all of P."""
     if w.sibling != w.primary:
         yield "the sibling catches up with P", {"sibling": w.primary}
+    if w.third is not None and w.third != w.primary:
+        yield "the other sibling catches up with P", {"third": w.primary}
 
 
 def exchange_start(w: World, case: Case, rules: Rules) -> Iterator[Step]:
@@ -101,10 +103,16 @@ def rollback(w: World, case: Case, rules: Rules) -> Iterator[Step]:
 
 def failover(w: World, case: Case, rules: Rules) -> Iterator[Step]:
     """The sibling is promoted, and what it had not got is forgotten."""
-    if w.sibling != w.primary:
+    promoted = {"the sibling": w.sibling, "the other sibling": w.third}
+    for name, there in promoted.items():
+        if there is None or there == w.primary:
+            continue
         for kept in {w.mailbox.answers, ()}:
-            changes = {"primary": w.sibling, "mailbox": w.mailbox._replace(answers=kept)}
-            yield "FAULT the sibling is promoted without P's last writes", changes
+            changes: Changes = {"primary": there, "mailbox": w.mailbox._replace(answers=kept)}
+            if case.siblings > 1 and rules.reconnect == "takes over":
+                # Whoever loses the connection goes on only by a take-over; who does, is a process that starts.
+                changes["custodians"] = ()
+            yield f"FAULT {name} is promoted without P's last writes", changes
 
 
 def split(w: World, case: Case, rules: Rules) -> Iterator[Step]:
@@ -129,12 +137,12 @@ def healing(w: World, case: Case, rules: Rules) -> Iterator[Step]:
 
 FAULTS: dict[Fault, tuple[Callable[[World, Case, Rules], Iterator[Step]], tuple[Part, ...]]] = {
     "crash": (crash, ("exchanges", "custodians")),
-    "stale": (stale, ("exchanges", "custodians", "primary", "sibling", "old", "journal")),
+    "stale": (stale, ("exchanges", "custodians", "primary", "sibling", "third", "old", "journal")),
     "wipe": (wipe, ("primary", "old", "source", "journal")),
     "empty": (empty, ("mailbox",)),
     "brick": (brick, ("mailbox",)),
     "rollback": (rollback, ("view", "mailbox")),
-    "failover": (failover, ("primary", "sibling", "mailbox")),
+    "failover": (failover, ("primary", "sibling", "third", "mailbox")),
     "split": (split, ("primary", "sibling", "old", "custodians")),
 }
 """Each fault, and the parts that it depends on."""
@@ -154,7 +162,7 @@ def _fresh_exchange(w: World, rules: Rules) -> ExchangeProcess:
 
 def _take_over(w: World, rules: Rules) -> Changes:
     writers = {w.primary.writer, w.sibling.writer, *(c.writer for c in w.custodians)}
-    writers |= set() if w.old is None else {w.old.writer}
+    writers |= {there.writer for there in (w.old, w.third) if there is not None}
     # An owner is fresh if nobody who still counts has it; who is gone can be mistaken for nobody.
     owners = ("", "b", "c", "d") if rules.owner == "fresh" else ("",)
     candidates = [custodian.take_over(w.primary.writer, owner) for owner in owners]

@@ -98,8 +98,11 @@ REFUTED: dict[str, Variant] = {
     "promoted_sibling_vouches_for_the_old_primary": _refuted(
         ONE, ("split",), 2, _UNKNOWN, of_ours=lambda _mine, _found: True
     ),
+    "writer_goes_on_after_reconnect": Variant(
+        Rules(reconnect="goes on"), Case("refuted", TWO_USERS, 0, ("failover",), 2, siblings=2), "unsafe", _UNKNOWN
+    ),
 }
-"""By the name of the test. The last one is how this project's protocol differs from the one it was designed with."""
+"""By the name of the test. The last two are rules that this project adds to the protocol that it was designed with."""
 
 CONTROLS: tuple[tuple[str, Rules, Case], ...] = (
     (

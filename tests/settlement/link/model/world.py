@@ -49,6 +49,8 @@ class Case(NamedTuple):
     """How often it may be reported."""
     disputes: int = 0
     """How many legs may be disputed."""
+    siblings: int = 1
+    """How many replicas of P may be promoted."""
 
     def vault(self, user: int) -> Decimal:
         """Return what the user has in custody: what the increases need, and the same for every user."""
@@ -157,11 +159,13 @@ class World(NamedTuple):
     """The primary of before, which runs on though a sibling was promoted."""
     source: Side
     """Which of the two R follows."""
+    third: Primary | None
+    """What a second sibling has, where there is one."""
 
 
 Part = Literal[
     "primary", "sibling", "view", "mailbox", "journal", "exchanges", "custodians", "paid", "faults_left",
-    "old", "source",
+    "old", "source", "third",
 ]  # fmt: skip
 Changes = dict[str, Any]
 """What a step leaves behind, by part."""
@@ -191,6 +195,7 @@ class Rules:
     inbox: Literal["journal", "group on R"] = "journal"
     resend: Literal["unacknowledged", "at next write", "when nil"] = "unacknowledged"
     limit: Literal["journal", "R"] = "journal"
+    reconnect: Literal["takes over", "goes on"] = "takes over"
     reader: Literal["whole", "after last id"] = "whole"
     trim: Literal["acknowledged", "by length"] = "acknowledged"
     acked: Literal["acknowledged", "applied"] = "acknowledged"
@@ -239,4 +244,5 @@ def start(case: Case, rules: Rules) -> World:
         faults_left=case.budget,
         old=None,
         source="new",
+        third=primary if case.siblings > 1 else None,
     )
