@@ -1,6 +1,6 @@
 """The mailbox on the exchange's replica."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -9,10 +9,19 @@ from heliograph.bus.asker import Asker
 from heliograph.bus.embedded import Server
 from heliograph.bus.endpoint import parse_url
 from heliograph.errors import BusError, SettlementError
-from heliograph.settlement.mailbox import Outgoing, last_ids, payload, scan
+from heliograph.settlement.mailbox import Outgoing, last_ids, payload
+from heliograph.settlement.mailbox import scan as pages
 
 LAST_ID = "18446744073709551615-18446744073709551615"
 KEYS = link_keys.ring("acme")
+
+
+async def scan(asker: Asker, keys: Sequence[str], **how: int) -> list[bytes]:
+    """Return what a scan finds, each key's oldest first."""
+    found: list[bytes] = []
+    for key in keys:
+        found += [raw async for page in pages(asker, [key], **how) for raw in page][::-1]
+    return found
 
 
 @pytest.fixture
@@ -75,3 +84,8 @@ async def test_the_newest_id_of_each_stream_is_told(asker: Asker) -> None:
     (key,) = newest = await last_ids(asker, KEYS)
     assert key == KEYS[0]
     assert newest[key] == (await asker.ask("XREVRANGE", key, "+", "-", "COUNT", 1))[0][0].decode()
+
+
+async def test_of_a_mailbox_that_somebody_floods_the_newest_is_read(asker: Asker) -> None:
+    await Outgoing(asker, KEYS).append([b"%d" % n for n in range(20)])
+    assert await scan(asker, KEYS, page=3, count_max=7) == [b"%d" % n for n in range(13, 20)]

@@ -254,6 +254,7 @@ async def test_what_is_forgotten_is_read_again(store: Store, monkeypatch: pytest
     record(batch, "r", order("1"))
     sent = store.submit(batch)
     monkeypatch.setattr(store_module, "RECORDS_MAX", 0)
+    store.tidy()
     again = await ready(store, "r")
     await sent
     assert again.position(USER, ASSET).held == 1, "reading comes after what is on its way"

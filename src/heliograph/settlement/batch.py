@@ -49,6 +49,8 @@ _credit = lru_cache(65_536)(link_keys.credit)
 
 STEPS_MAX: Final = 500
 """Steps of one batch: some 30,000 arguments, which the server takes a few milliseconds for."""
+RECORDS_MAX: Final = 2_000
+"""Records that a batch changes before it takes no further step; one step, a report, may change thousands more."""
 HEADS_MAX: Final = 4_096
 """Heads that are remembered, to know our own history by."""
 FIELD: Final = "data"
@@ -141,7 +143,12 @@ class Batch:
     @property
     def full(self) -> bool:
         """Whether the batch should be committed before another step is taken."""
-        return len(self.entries) + len(self._appended) >= STEPS_MAX
+        return len(self.entries) + len(self._appended) >= STEPS_MAX or len(self._records) >= RECORDS_MAX
+
+    @property
+    def mark(self) -> tuple[int, int]:
+        """What any step changes: the same mark before and after one means that it changed nothing."""
+        return len(self.entries), len(self._appended)
 
     @property
     def empty(self) -> bool:
@@ -246,6 +253,7 @@ class Batch:
         change = Change(asked, self.position(request.user, request.asset), ())
         self._enter_request(Cause("cancel", request_id, sealed.seq, sealed.digest), change, self._after(sealed))
         self._recorded[sealed.seq] = sealed.raw
+        self._open[request_id] = 0  # It is asked back once, so its deadline counts no more.
         return asked
 
     def message(
@@ -335,6 +343,18 @@ class Batch:
         known = {key: self.held(key) for key in records or {}}
         self._enter(cause, self.cursor, transfers, books, records or {}, known)
 
+    def envelope(self, seq: int) -> bytes:
+        """Return a message that is recorded and not published.
+
+        Raises:
+            SettlementError: `not_read`: it is not at hand.
+
+        """
+        raw = self._recorded.get(seq) or self.copy.outbox.get(seq)
+        if raw is None:
+            raise SettlementError("not_read", f"the envelope of message {seq} was not read")
+        return raw
+
     def publish(self, seq: int) -> None:
         """Show all messages up to `seq` to the exchange.
 
@@ -343,13 +363,9 @@ class Batch:
 
         """
         cursor = custodian.publish(self.cursor, seq)
-        shown = []
-        for n in range(self.cursor.published + 1, cursor.published + 1):
-            raw = self._recorded.get(n) or self.copy.outbox.get(n)
-            if raw is None:
-                raise SettlementError("not_read", f"the envelope of message {n} was not read")
-            shown.append(Append(link_keys.out(self.copy.link), {FIELD: raw}, f"{n}-0"))
-        self._appended += shown
+        out = link_keys.out(self.copy.link)
+        unseen = range(self.cursor.published + 1, cursor.published + 1)
+        self._appended += [Append(out, {FIELD: self.envelope(n)}, f"{n}-0") for n in unseen]
         self.cursor = cursor
 
     def acknowledge(self, seq: int) -> None:

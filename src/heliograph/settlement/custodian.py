@@ -13,7 +13,7 @@ id is always safe: that is what to do after an error that leaves the outcome ope
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Final, Self, TypeVar
 
@@ -24,7 +24,7 @@ from heliograph.bus import link_keys
 from heliograph.bus.asker import Asker
 from heliograph.bus.endpoint import Endpoint
 from heliograph.clock import NS_PER_S, Clock, SystemClock
-from heliograph.errors import BusError, SettlementError
+from heliograph.errors import BusError, OutcomeUnknown, SettlementError
 from heliograph.model.settlement import Cancel, CreditOrder, amount_text, name, positive
 from heliograph.settlement import cycle as cycles
 from heliograph.settlement import faces
@@ -39,8 +39,9 @@ from heliograph.settlement.desk import Desk, Needs
 from heliograph.settlement.envelope import content, digest
 from heliograph.settlement.freeze import Action, Freeze, Freezes, allow, frozen, lifted
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
-from heliograph.settlement.ledger import Position, Transfer
-from heliograph.settlement.passage import Docket, Kind, Passage, added, ended, entering, leaving, left, same
+from heliograph.settlement.ledger import Position
+from heliograph.settlement.passage import Docket, Kind, Passage, added, entering, leaving, same
+from heliograph.settlement.payouts import Payer, Payouts, passing
 from heliograph.settlement.reconcile import CustodianBooks, Holding
 from heliograph.settlement.records import Cause, record_of
 from heliograph.settlement.rounds import Rounds, Sender
@@ -49,12 +50,11 @@ from heliograph.settlement.store import Store
 
 T = TypeVar("T")
 
-Payer = Callable[[Passage], Awaitable[None]]
-"""Moves the coins of a withdrawal outside; called again, with the same reference, until it returns."""
-
 POINTS: Final = (*TURN_POINTS, "paying", "paid")
 """Where a custodian's process may die: between any two steps of a turn, and around a payment."""
 TICK_S: Final = 0.25
+QUARANTINE_MAX: Final = 10_000
+"""Messages that are kept aside; of more, the oldest go, so that nobody can fill the primary with junk."""
 SIBLING_S: Final = 0.005
 SIBLING_AWAY_S: Final = 0.5
 _SCANNED: Final = 1_000
@@ -112,12 +112,10 @@ class Custodian:
         payer: Payer | None = None,
         at: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._at = at
         name(settings.link, "link")
         self.settings = settings
         self.link = settings.link
         self._clock = clock or SystemClock()
-        self._payer = payer
         self._store = Store(settings.primary, settings.link)
         self._sender = Sender(settings.signer, settings.link)
         self._answers = Answers(
@@ -135,6 +133,7 @@ class Custodian:
         self._rounds.told = self._told
         self._desk = Desk(self._store, self._clock, self._rounds, at)
         self._siblings = Siblings(settings.siblings, settings.link)
+        self._payouts = Payouts(self._desk, self._store, self._rounds, self._siblings, payer, at)
         self._reading = Asker(settings.primary, name=f"heliograph-custodian-reads:{settings.link}")
         self._waiting: dict[str, set[asyncio.Future[Request]]] = {}
         self._listeners: list[Callable[[Request | Cycle], None]] = []
@@ -151,7 +150,7 @@ class Custodian:
             await stack.enter_async_context(self._siblings)
             await stack.enter_async_context(self._reading)
             await self._store.take_over()
-            for run in (self._desk.run, self._answers.run, self._tick, self._watch_siblings, self._pay):
+            for run in (self._desk.run, self._answers.run, self._tick, self._watch_siblings, self._payouts.run):
                 task = asyncio.create_task(run(), name=f"custodian {self.link}: {run.__name__}")
                 task.add_done_callback(self._task_ended)
                 self._tasks.append(task)
@@ -164,6 +163,7 @@ class Custodian:
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._tasks.clear()
+        self._give_up()
         await self._stack.aclose()
         if self.ended is not None and not self.ended.done():
             self.ended.set_result(None)
@@ -176,6 +176,13 @@ class Custodian:
         self.ended.set_exception(error)
         for task_left in self._tasks:
             task_left.cancel()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Tell whoever waits for an answer that none will come."""
+        for answer in [answer for answers in self._waiting.values() for answer in answers]:
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown("the custodian ended before the exchange answered"))
 
     # What is asked of the custodian.
 
@@ -201,7 +208,7 @@ class Custodian:
                 same(found, asked)
             return batch.position(user, asset)
 
-        return await self._desk.do(step, self._passing(asked))
+        return await self._desk.do(step, passing(self.link, asked))
 
     async def withdraw(
         self, user: str, asset: str, amount: Decimal, reference: str, chain: str = "", address: str = ""
@@ -227,7 +234,7 @@ class Custodian:
                 same(found, asked)
             return batch.position(user, asset)
 
-        return await self._desk.do(step, self._passing(asked))
+        return await self._desk.do(step, passing(self.link, asked))
 
     async def request(self, request_id: str, order: CreditOrder) -> Request:
         """Record a request to the exchange, with a hold on what it is about, and return it; the answer comes later.
@@ -283,19 +290,20 @@ class Custodian:
         """Wait until a request is decided, and return it.
 
         Raises:
-            SettlementError: `timeout`: it is not decided yet, and holds what it holds; `unknown_request`.
+            SettlementError: `timeout`: it is not decided yet, and holds what it holds; `unknown_request`; `ended`.
+            OutcomeUnknown: the custodian ended first.
 
         """
         answer: asyncio.Future[Request] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(request_id, set())
         waiting.add(answer)
         try:
-            found = await self.find(request_id)
-            if found is None:
-                raise SettlementError("unknown_request", f"there is no request {request_id}")
-            if found.state not in OPEN:
-                return found
             async with asyncio.timeout(timeout_s):
+                found = await self.find(request_id)
+                if found is None:
+                    raise SettlementError("unknown_request", f"there is no request {request_id}")
+                if found.state not in OPEN:
+                    return found
                 return await answer
         except TimeoutError:
             raise SettlementError("timeout", f"request {request_id} has no answer after {timeout_s:g} s") from None
@@ -318,15 +326,20 @@ class Custodian:
         return await self._desk.do(lambda batch: batch.record_at(Cycle, key), Needs(records={key: Cycle}))
 
     async def dispute(self, cycle_id: str, leg_id: str, code: str, reason: str = "") -> Cycle:
-        """Dispute a leg of a report while its window is open.
+        """Dispute a leg of a report while its window is open; the same dispute again changes nothing.
 
         Raises:
             SettlementError: as `cycle.disputed` says; `unknown_cycle`.
 
         """
-        return await self._judge(
-            cycle_id, lambda cycle, now_ns: cycles.disputed(cycle, leg_id, code, reason, now_ns), "dispute"
-        )
+
+        def judge(cycle: Cycle, now_ns: int) -> Cycle:
+            if any((leg.leg_id, leg.state, leg.code, leg.reason) == (leg_id, "disputed", code, reason)
+                   for leg in cycle.legs):  # fmt: skip
+                return cycle
+            return cycles.disputed(cycle, leg_id, code, reason, now_ns)
+
+        return await self._judge(cycle_id, judge, "dispute")
 
     async def retract(self, cycle_id: str, leg_id: str) -> Cycle:
         """Take a dispute back.
@@ -335,7 +348,16 @@ class Custodian:
             SettlementError: as `cycle.retracted` says; `unknown_cycle`.
 
         """
-        return await self._judge(cycle_id, lambda cycle, now_ns: cycles.retracted(cycle, leg_id, now_ns), "retract")
+        tried = False
+
+        def judge(cycle: Cycle, now_ns: int) -> Cycle:
+            nonlocal tried
+            again, tried = tried, True
+            if again and any(leg.leg_id == leg_id and leg.state in ("ready", "waiting") for leg in cycle.legs):
+                return cycle  # What became of the first time was not known: it was taken.
+            return cycles.retracted(cycle, leg_id, now_ns)
+
+        return await self._judge(cycle_id, judge, "retract")
 
     async def _judge(self, cycle_id: str, judge: Callable[[Cycle, int], Cycle], cause: str) -> Cycle:
         key = link_keys.cycle(self.link, cycle_id)
@@ -345,7 +367,8 @@ class Custodian:
             if cycle is None:
                 raise SettlementError("unknown_cycle", f"there is no cycle {cycle_id}")
             after = judge(cycle, batch.now_ns)
-            batch.post(Cause(cause, cycle_id), (), {key: after})
+            if after != cycle:
+                batch.post(Cause(cause, cycle_id), (), {key: after})
             return after
 
         return await self._desk.do(step, Needs(records={key: Cycle}))
@@ -459,7 +482,7 @@ class Custodian:
     @property
     def refused(self) -> int:
         """How many of the exchange's messages were not accepted since the start."""
-        return self._answers.refused
+        return self._answers.refused.total()
 
     async def _hash(self, key: str) -> dict[str, str]:
         flat = await self._reading.ask("HGETALL", key)
@@ -473,17 +496,6 @@ class Custodian:
             found.update(key.decode() for key in keys)
             if at == b"0":
                 return sorted(found)
-
-    def _passing(self, passage: Passage) -> Needs:
-        return Needs(
-            positions=((passage.user, passage.asset),),
-            assets=(passage.asset,),
-            records={
-                link_keys.passage(self.link, passage.reference): Passage,
-                link_keys.docket(self.link): Docket,
-                **self._freezing,
-            },
-        )
 
     # The custodian's own tasks.
 
@@ -502,59 +514,28 @@ class Custodian:
                 _log.exception("listener failed", link=self.link)
 
     async def _tick(self) -> None:
+        trimmed = 0
         while True:
             await asyncio.sleep(TICK_S)
             self._desk.wake()
+            if (put := self._rounds.quarantined.total()) - trimmed >= QUARANTINE_MAX // 10:
+                with contextlib.suppress(BusError):
+                    key = link_keys.quarantine(self.link)
+                    await self._reading.ask("XTRIM", key, "MAXLEN", "~", QUARANTINE_MAX)
+                    trimmed = put
 
     async def _watch_siblings(self) -> None:
         """Ask every sibling what it has, often while something waits for it."""
         while True:
             if not self.settings.siblings:
                 await asyncio.Event().wait()
-            cursors = await self._siblings.cursors(self._store.writer)
-            if cursors != self._rounds.siblings:
+            mine = self._store.writer
+            cursors = await self._siblings.cursors(mine)
+            # What was asked before the primary was read again may be of another history than what is there now.
+            if mine == self._store.writer and cursors != self._rounds.siblings:
                 self._rounds.siblings = cursors
                 self._desk.wake()
             await asyncio.sleep(SIBLING_AWAY_S if None in cursors else SIBLING_S)
-
-    async def _pay(self) -> None:
-        """Pay out what leaves, one after the other, once every sibling knows."""
-        while True:
-            paid = False
-            for reference in self._rounds.docket.leaving:
-                paid |= await self._pay_out(reference)
-            await asyncio.sleep(0 if paid else TICK_S)
-
-    async def _pay_out(self, reference: str) -> bool:
-        key = link_keys.passage(self.link, reference)
-        passage = await self._desk.do(lambda batch: batch.record_at(Passage, key), Needs(records={key: Passage}))
-        if passage is None or passage.state != "leaving":
-            return False
-        heads = await self._siblings.heads(self._store.writer)
-        if any(head is None or head < passage.journal for head in heads):
-            return False
-        self._at("paying")
-        try:
-            if self._payer is not None:
-                await self._payer(passage)
-        except Exception as e:  # Whatever the outside world answers, the coins stay where they are until it is done.
-            _log.warning("withdrawal not paid", link=self.link, reference=reference, error=str(e))
-            return False
-
-        def step(batch: Batch) -> None:
-            found = batch.record_at(Passage, key)
-            if found is None or found.state != "leaving":
-                return
-            docket_key = link_keys.docket(self.link)
-            docket = ended(batch.record_at(Docket, docket_key) or Docket(), withdrawal=reference)
-            done = msgspec.structs.replace(found, state="paid")
-            transfers: list[Transfer] = [left(found)]
-            batch.post(Cause("paid", reference), transfers, {key: done, docket_key: docket})
-
-        self._at("paid")
-        with contextlib.suppress(BusError):
-            await self._desk.do(step, self._passing(passage))
-        return True
 
 
 def _passage(

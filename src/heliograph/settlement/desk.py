@@ -8,7 +8,7 @@ about.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -17,7 +17,6 @@ import structlog
 from heliograph.bus.link import pause_s
 from heliograph.clock import Clock
 from heliograph.errors import BusError, HeliographError, OutcomeUnknown, SettlementError
-from heliograph.model.settlement import BadValue
 from heliograph.settlement.batch import STEPS_MAX, Batch
 from heliograph.settlement.store import Store
 
@@ -25,6 +24,8 @@ T = TypeVar("T")
 
 FLIGHTS_MAX: Final = 4
 """Batches on their way at once. More would make them smaller, and no faster."""
+JOBS_MAX: Final = 65_536
+"""Steps that may wait for their turn."""
 PAUSE_MAX_S: Final = 1.0
 POINTS: Final = ("woken", "read", "decided", "submitted", "answered", "told")
 """Where a process may die in a turn: nothing of it is on the primary up to `decided`, all of it from `answered` on, and
@@ -64,11 +65,12 @@ class Round(Protocol):
 
 
 class _Job:
-    """A step that somebody waits for."""
+    """A step that somebody waits for, in its place among all of them."""
 
-    __slots__ = ("needs", "result", "step")
+    __slots__ = ("needs", "place", "result", "step")
 
-    def __init__(self, needs: Needs, step: Callable[[Batch], Any], result: "asyncio.Future[Any]") -> None:
+    def __init__(self, place: int, needs: Needs, step: Callable[[Batch], Any], result: "asyncio.Future[Any]") -> None:
+        self.place = place
         self.needs = needs
         self.step = step
         self.result = result
@@ -77,12 +79,20 @@ class _Job:
 class _Flight:
     """A batch on its way, and what its jobs came to."""
 
-    __slots__ = ("answers", "done", "load")
+    __slots__ = ("answers", "done", "empty", "load")
 
-    def __init__(self, load: int, done: "asyncio.Future[None]", answers: list[tuple[_Job, Any, Exception | None]]):
+    def __init__(
+        self,
+        load: int,
+        done: "asyncio.Future[None]",
+        answers: list[tuple[_Job, Any, Exception | None]],
+        *,
+        empty: bool,
+    ) -> None:
         self.load = load
         self.done = done
         self.answers = answers
+        self.empty = empty
 
 
 class Desk:
@@ -102,10 +112,12 @@ class Desk:
         self._clock = clock
         self._round = round_
         self._jobs: deque[_Job] = deque()
-        self._flights: asyncio.Queue[_Flight] = asyncio.Queue()
+        self._flights: deque[_Flight] = deque()
+        self._begun = asyncio.Event()
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._flying = 0
+        self._landed = asyncio.Event()
+        self._places = 0
+        self._misses = 0
         self._loads = 0
         self._failed = -1
         self._over = False
@@ -118,14 +130,18 @@ class Desk:
         Whoever is cancelled while waiting does not know whether the step was taken, and asks again by the same id.
 
         Raises:
-            SettlementError, BadValue: the step was refused; nothing changed. `ended`: the custodian writes no more.
+            SettlementError, BadValue: the step was refused; nothing changed. `ended`: the custodian writes no more;
+                `busy`: too many steps wait.
             OutcomeUnknown: it ended before the primary answered.
 
         """
         if self._over:
             raise SettlementError("ended", "the custodian has ended")
+        if len(self._jobs) >= JOBS_MAX:
+            raise SettlementError("busy", f"{JOBS_MAX} steps wait for the primary")
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.append(_Job(needs, step, result))
+        self._places += 1
+        self._jobs.append(_Job(self._places, needs, step, result))
         self._wake.set()
         return await result
 
@@ -139,11 +155,12 @@ class Desk:
         Raises:
             SettlementError: `fenced`: somebody else took over; `corrupt`, `other_head`: the primary's data is damaged,
                 and a person must look at it. This process must end.
+            BusError: `TORN`: a commit stopped halfway; the same.
 
         """
         self._wake.set()
         finishing = asyncio.create_task(self._finish())
-        finishing.add_done_callback(lambda _: self._wake.set())
+        finishing.add_done_callback(self._finished)
         try:
             await self._turns(finishing)
         finally:
@@ -151,16 +168,19 @@ class Desk:
             await asyncio.wait({finishing})
             self._give_up()
 
+    def _finished(self, _: object) -> None:
+        self._wake.set()
+        self._landed.set()
+
     async def _turns(self, finishing: "asyncio.Task[None]") -> None:
         attempt = 0
         while True:
             await self._wake.wait()
-            if finishing.done():
-                finishing.result()
             self._wake.clear()
             try:
                 if not self._store.loaded:
-                    await self._reload()
+                    await self._reload(finishing)
+                await self._land(FLIGHTS_MAX - 1, finishing)
                 await self._turn()
                 attempt = 0
             except (BusError, OutcomeUnknown) as e:
@@ -173,45 +193,59 @@ class Desk:
                     raise
                 self._wake.set()
 
-    async def _reload(self) -> None:
+    async def _land(self, flights: int, finishing: "asyncio.Task[None]") -> None:
+        """Wait until no more than so many batches are on their way."""
+        while not finishing.done() and len(self._flights) > flights:
+            self._landed.clear()
+            await self._landed.wait()
+        if finishing.done():
+            finishing.result()
+
+    async def _reload(self, finishing: "asyncio.Task[None]") -> None:
+        # What was on its way comes back first, so that the order of what was asked is kept.
+        await self._land(0, finishing)
+        if self._misses > 1:
+            # Once is what happens to anybody. A primary that refuses everything is not to be asked without a pause.
+            await asyncio.sleep(pause_s(self._misses, PAUSE_MAX_S))
         await self._store.load()
         self._loads += 1
         self.reloads += 1
         self._round.forget()
 
     async def _turn(self) -> None:
-        while self._flying >= FLIGHTS_MAX:
-            self._room.clear()
-            await self._room.wait()
         if not self._store.loaded:
             raise SettlementError("not_loaded", "memory was dropped while waiting for room")
         self._at("woken")
         now_ns = self._clock.now_ns()
         jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), STEPS_MAX // 2))]
         try:
+            self._store.tidy()
             await self._read(jobs)
             await self._round.needs(now_ns)
             self._at("read")
             batch = self._store.batch(now_ns)
-        except BaseException:
-            self._jobs.extendleft(reversed(jobs))
-            raise
-        answers = [(job, *_taken(job.step, batch)) for job in jobs if not job.result.done()]
-        self._round.steps(batch)
-        if not batch.empty:
-            self._at("decided")
-        self._flying += 1
-        try:
+            answers = _answers(jobs, batch)
+            if answers is None:
+                self._back(jobs)
+                self._wake.set()
+                return
+            self._round.steps(batch)
+            if not batch.empty:
+                self._at("decided")
             done = asyncio.ensure_future(self._store.submit(batch))
         except BaseException:
-            self._flying -= 1
-            self._jobs.extendleft(reversed(jobs))
+            self._back(jobs)
             raise
+        self._flights.append(_Flight(self._loads, done, answers, empty=batch.empty))
+        self._begun.set()
         if not batch.empty:
             self._at("submitted")
-        self._flights.put_nowait(_Flight(self._loads, done, answers))
         if self._jobs or batch.full:
             self._wake.set()
+
+    def _back(self, jobs: Iterable[_Job]) -> None:
+        """Let jobs wait again, each in its old place."""
+        self._jobs = deque(sorted((*jobs, *self._jobs), key=lambda job: job.place))
 
     async def _read(self, jobs: list[_Job]) -> None:
         requests: set[str] = set()
@@ -228,46 +262,74 @@ class Desk:
     async def _finish(self) -> None:
         """Answer the callers of each batch in its turn; after a failure, of none that was decided upon it."""
         while True:
-            flight = await self._flights.get()
+            while not self._flights:
+                self._begun.clear()
+                await self._begun.wait()
+            flight = self._flights[0]  # It stays there until it is answered, for whoever must give up.
             try:
                 await flight.done
             except (HeliographError, OSError) as e:
-                if isinstance(e, SettlementError) and e.code not in AGAIN:
-                    self._jobs.extend(job for job, _, _ in flight.answers)
+                if _fatal(e):
                     raise
-                self._failed = flight.load
-            self._flying -= 1
-            self._room.set()
+                if flight.load > self._failed:
+                    self._misses += 1
+                    _log.warning("batch not done", error=str(e), misses=self._misses)
+                self._failed = max(self._failed, flight.load)
             if flight.load <= self._failed:
-                self._jobs.extend(job for job, _, _ in flight.answers)
+                self._back(job for job, _, _ in flight.answers)
                 self._wake.set()
+            else:
+                self._tell(flight)
+            self._flights.popleft()
+            self._landed.set()
+
+    def _tell(self, flight: _Flight) -> None:
+        if not flight.empty:
+            self._misses = 0
+        self._at("answered")
+        for job, value, error in flight.answers:
+            if job.result.done():
                 continue
-            self._at("answered")
-            for job, value, error in flight.answers:
-                if job.result.done():
-                    continue
-                if error is None:
-                    job.result.set_result(value)
-                else:
-                    job.result.set_exception(error)
-            self._round.done()
-            self._at("told")
+            if error is None:
+                job.result.set_result(value)
+            else:
+                job.result.set_exception(error)
+        self._round.done()
+        self._at("told")
 
     def _give_up(self) -> None:
         """Tell whoever waits that no answer will come."""
         self._over = True
         waiting = list(self._jobs)
-        while not self._flights.empty():
-            flight = self._flights.get_nowait()
+        for flight in self._flights:
             flight.done.cancel()
             waiting += [job for job, _, _ in flight.answers]
+        self._jobs.clear()
+        self._flights.clear()
         for job in waiting:
             if not job.result.done():
                 job.result.set_exception(OutcomeUnknown("the custodian ended before the primary answered"))
 
 
-def _taken(step: Callable[[Batch], Any], batch: Batch) -> tuple[Any, Exception | None]:
-    try:
-        return step(batch), None
-    except (SettlementError, BadValue) as e:
-        return None, e
+def _fatal(error: Exception) -> bool:
+    """Whether reading the primary again does not help."""
+    if isinstance(error, BusError):
+        return error.code == "TORN"
+    return isinstance(error, SettlementError) and error.code not in AGAIN
+
+
+def _answers(jobs: Iterable[_Job], batch: Batch) -> list[tuple[_Job, Any, Exception | None]] | None:
+    """Take the jobs' steps upon a batch; None if one of them left half a step there, so that the batch is no good."""
+    answers: list[tuple[_Job, Any, Exception | None]] = []
+    for job in jobs:
+        if job.result.done():
+            continue
+        before = batch.mark
+        try:
+            answers.append((job, job.step(batch), None))
+        except Exception as e:  # A step may be anybody's; its fault is told to whoever asked, and stops nobody else.
+            if batch.mark != before:
+                job.result.set_exception(e)
+                return None
+            answers.append((job, None, e))
+    return answers

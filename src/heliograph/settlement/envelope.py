@@ -120,7 +120,7 @@ def opened(raw: bytes, link: str, stream: Stream, keyring: Keyring) -> Opened:
         raise SettlementError("oversized", f"a message of {len(raw)} bytes, of {ENVELOPE_BYTES_MAX} allowed")
     try:
         envelope = _envelopes.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise SettlementError("malformed", str(e)) from None
     if msgspec.json.encode(envelope) != raw:
         raise SettlementError("malformed", "not the one spelling of its content")
@@ -144,7 +144,7 @@ def _body(envelope: Envelope) -> Body:
         body: Body = decoder.decode(envelope.body)
         name(envelope.id, "request")
         _check(body)
-    except msgspec.DecodeError as e:
+    except (msgspec.DecodeError, RecursionError) as e:
         raise SettlementError("bad_body", str(e)) from None
     except ValueError as e:
         raise SettlementError(getattr(e, "code", "bad_body"), str(e)) from None

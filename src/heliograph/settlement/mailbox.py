@@ -5,7 +5,7 @@ acknowledged; the custodian reads all eight keys whole whenever nothing came for
 nothing after a wipe.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +15,11 @@ from heliograph.errors import BusError, SettlementError
 from heliograph.settlement.link.pace import MAILBOX_LENGTH
 
 FIELD: Final = "data"
+PAGE: Final = 128
+"""Entries of one reading: a report may have a quarter of a megabyte."""
+SCANNED_MAX: Final = MAILBOX_LENGTH + 512
+"""How much of each stream, newest first, is read. No honest exchange has more in it: the bound that it trims to is
+approximate, by less than this."""
 _EXHAUSTED: Final = ("exhausted", "equal or smaller")
 
 
@@ -90,23 +95,25 @@ class Outgoing:
         self._at = (self._at + 1) % len(self._keys)
 
 
-async def scan(asker: Asker, keys: Sequence[str], page: int = 512) -> list[bytes]:
-    """Return all messages that the mailbox holds, key by key, oldest first.
+async def scan(
+    asker: Asker, keys: Sequence[str], page: int = PAGE, count_max: int = SCANNED_MAX
+) -> AsyncIterator[list[bytes]]:
+    """Yield the messages that the mailbox holds in pages, key by key, the newest first, `count_max` of each key.
 
     Raises:
         BusError: the server is away or refuses.
 
     """
-    found: list[bytes] = []
     for key in keys:
-        start = "-"
-        while True:
-            entries = await asker.ask("XRANGE", key, start, "+", "COUNT", page)
-            found += [payload(entry[1]) for entry in entries]
-            if len(entries) < page:
+        end, left = "+", count_max
+        while left > 0:
+            count = min(page, left)
+            entries = await asker.ask("XREVRANGE", key, end, "-", "COUNT", count)
+            if entries:
+                yield [payload(entry[1]) for entry in entries]
+            if len(entries) < count:
                 break
-            start = "(" + entries[-1][0].decode()
-    return found
+            end, left = "(" + entries[-1][0].decode(), left - count
 
 
 async def last_ids(asker: Asker, keys: Sequence[str]) -> dict[str, str]:

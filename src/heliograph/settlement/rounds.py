@@ -3,7 +3,8 @@
 Decisions are the pure modules'; here they are put in their order upon one batch.
 """
 
-from collections import deque
+import contextlib
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -35,10 +36,20 @@ ANSWERS_MAX: Final = 128
 """Answers of one batch."""
 SHOWN_MAX: Final = 500
 """Messages that one batch shows to the exchange."""
+SHOWN_BYTES_MAX: Final = 8_388_608
+"""The same in bytes: a confirmation may have a quarter of a megabyte."""
+LEGS_MAX: Final = 2_000
+"""Legs of the reports that one batch takes, unless one report alone has more."""
+PLACES_MAX: Final = 20_000
+"""Accounts that one report makes us look at, beyond those that it names."""
+JUNK_MAX: Final = 32
+"""Messages that one batch puts into quarantine: they must not hold up anybody who is honest."""
 TICK_NS: Final = NS_PER_S // 4
 """How often deadlines and windows are looked at."""
-HALTING: Final = frozenset(("broken_chain", "foreign_ack"))
+HALTING: Final = frozenset(("broken_chain", "foreign_ack", "forked"))
 """Refusals that mean that one side runs on other data than the other knows: a person must look."""
+OURS: Final = frozenset(("not_read", "not_loaded", "stale", "corrupt"))
+"""Refusals that say nothing of the answer, but of what we know: never a reason to put it aside."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,12 +68,29 @@ class Sender:
         self._link = link
 
     def seal(self, message_id: str, body: CreditOrder | Cancel | Confirmation) -> Callable[[Slot], Sealed]:
-        """Return what makes a message for whichever slot is free."""
+        """Return what makes a message for whichever slot is free.
+
+        A confirmation that would be too large goes without its reasons, and then without its codes: the bare outcomes
+        are shorter than the legs of any report.
+        """
 
         def sealed(slot: Slot) -> Sealed:
-            return envelope.seal(self._signer, self._link, "request", slot.seq, message_id, body, slot.ack, slot.prev)
+            bodies = _shorter(body) if isinstance(body, Confirmation) else [body]
+            for each in bodies:
+                with contextlib.suppress(SettlementError):
+                    return self._sealed(slot, message_id, each)
+            return self._sealed(slot, message_id, bodies[-1])
 
         return sealed
+
+    def _sealed(self, slot: Slot, message_id: str, body: CreditOrder | Cancel | Confirmation) -> Sealed:
+        return envelope.seal(self._signer, self._link, "request", slot.seq, message_id, body, slot.ack, slot.prev)
+
+
+def _shorter(word: Confirmation) -> list[Confirmation]:
+    codes = [msgspec.structs.replace(outcome, reason="") for outcome in word.outcomes]
+    bare = [msgspec.structs.replace(outcome, code="") for outcome in codes]
+    return [word, *(msgspec.structs.replace(word, outcomes=tuple(outcomes)) for outcomes in (codes, bare))]
 
 
 class Rounds:
@@ -106,6 +134,10 @@ class Rounds:
         """What each sibling has, as it said last."""
         self.halted = ""
         """Why no more answers are taken: one of `HALTING`, and then a person must look."""
+        self.stuck: Counter[str] = Counter()
+        """How often a cycle could not be ended, which a person must look at."""
+        self.quarantined: Counter[str] = Counter()
+        """How many messages were put aside, by their code."""
         self.docket = Docket()
         """What is begun and not ended."""
         self.told: Callable[[Request | Cycle], None] = lambda _: None
@@ -114,12 +146,14 @@ class Rounds:
     async def needs(self, now_ns: int) -> None:
         """Read what `steps` will look at."""
         applied = self._store.cursor.applied
-        self._due = [] if self.halted else self._answers.after(applied, ANSWERS_MAX)
+        if self._answers.forked:
+            self._halt("forked", f"the exchange has signed two answers {self._answers.forked}")
+        self._due = [] if self.halted else _together(self._answers.after(applied, ANSWERS_MAX))
         self._ticking = now_ns - self._ticked_ns >= TICK_NS
         self._late = []
         if self._ticking:
             self._ticked_ns = now_ns
-            self._late = [name for name, _ in await self._store.open_requests(due_ns=now_ns)][:ANSWERS_MAX]
+            self._late = [name for name, _ in await self._store.open_requests(due_ns=now_ns, count_max=ANSWERS_MAX)]
         decided = [m.envelope.id for m in self._due if isinstance(m.body, Decision)]
         reported = [m.envelope.id for m in self._due if isinstance(m.body, Report)]
         docket_key = link_keys.docket(self._link)
@@ -132,8 +166,7 @@ class Rounds:
         places = {(r.user, r.asset) for r in requests}
         for message in self._due:
             if isinstance(message.body, Report):
-                users = {leg.user for leg in message.body.legs}
-                places |= {(user, leg.asset) for user in users for leg in message.body.legs}
+                places |= _places(message.body)
         open_cycles = self.docket.cycles if self._ticking else ()
         await self._store.read(
             positions=places, records={link_keys.cycle(self._link, name): Cycle for name in open_cycles}
@@ -162,16 +195,20 @@ class Rounds:
                 news.append(batch.cancel(request_id, self._sender.seal(request_id, Cancel("deadline"))))
         if self._ticking:
             self._cycles(batch, news)
-        while self._answers.junk and not batch.full:
+        for _ in range(min(len(self._answers.junk), JUNK_MAX)):
             junk = self._answers.junk.popleft()
-            batch.quarantine({"code": junk.code, "reason": junk.reason, "at_ns": str(batch.now_ns), "data": junk.raw})
+            self._quarantine(batch, junk.code, junk.reason, junk.raw, junk.size)
         self._show(batch)
         self._flying.append((batch.cursor.applied, news))
 
     def _show(self, batch: Batch) -> None:
         """Show the exchange what every sibling has."""
-        seq = custodian.publishable(batch.cursor, self.siblings)
-        batch.publish(min(seq, batch.cursor.published + SHOWN_MAX))
+        last = batch.cursor.published
+        end, size = min(custodian.publishable(batch.cursor, self.siblings), last + SHOWN_MAX), 0
+        while last < end and size < SHOWN_BYTES_MAX:
+            last += 1
+            size += len(batch.envelope(last))
+        batch.publish(last)
         batch.acknowledge(custodian.acknowledgeable(batch.cursor, batch.acked, self.siblings))
 
     def done(self) -> None:
@@ -182,8 +219,10 @@ class Rounds:
             self.told(item)
 
     def forget(self) -> None:
-        """Forget what was believed to be on its way: memory was dropped."""
+        """Forget what was believed: memory was dropped, and the primary may be another one than before."""
         self._flying.clear()
+        self._answers.rewind(self._store.cursor.applied)
+        self.siblings = [None] * len(self.siblings)
 
     def _answer(self, batch: Batch, message: Opened, news: list[Request | Cycle]) -> None:
         said = message.envelope
@@ -199,9 +238,10 @@ class Rounds:
     def _refused(self, batch: Batch, message: Opened, arrival: Arrival, error: SettlementError) -> None:
         """An answer of the exchange's that makes no sense here: kept aside, or the end of all answers."""
         said = message.envelope
+        if error.code in OURS:
+            raise error
         if error.code in HALTING:
-            self.halted = error.code
-            _log.error("link halted", link=self._link, code=error.code, reason=str(error))
+            self._halt(error.code, str(error))
             return
         if error.code in ("duplicate", "too_early"):
             if batch.cursor.applied < said.seq:
@@ -210,14 +250,25 @@ class Rounds:
         _log.warning("answer refused", link=self._link, code=error.code, reason=str(error))
         batch.advance("quarantined", said.id, arrival)
         raw = msgspec.json.encode(said)
-        batch.quarantine({"code": error.code, "reason": str(error), "at_ns": str(batch.now_ns), "data": raw})
+        self._quarantine(batch, error.code, str(error), raw, len(raw))
         if isinstance(message.body, Report) and error.code != "repeated":
             # Else what was reported would be in settlement at the exchange for ever.
             fingerprint = digest(content(message.body).encode())
             word = cycles.refusal(message.body, fingerprint, error.code, str(error)[: envelope.TEXT_MAX])
             batch.message("confirmation", said.id, self._sender.seal(said.id, word))
 
+    def _quarantine(self, batch: Batch, code: str, reason: str, raw: bytes, size: int) -> None:
+        self.quarantined[code] += 1
+        told: dict[str, str | bytes] = {"code": code, "reason": reason, "at_ns": str(batch.now_ns), "size": str(size)}
+        batch.quarantine({**told, "data": raw})
+
+    def _halt(self, code: str, reason: str) -> None:
+        if not self.halted:
+            self.halted = code
+            _log.error("link halted", link=self._link, code=code, reason=reason)
+
     def _report(self, batch: Batch, cycle_id: str, report: Report, arrival: Arrival) -> Cycle:
+        custodian.advance(batch.cursor, arrival)  # Whose place is wrong is not judged.
         key = link_keys.cycle(self._link, cycle_id)
         before = self._cycle(batch, cycle_id)
         positions = {(leg.user, leg.asset): batch.position(leg.user, leg.asset) for leg in report.legs}
@@ -240,9 +291,7 @@ class Rounds:
         """Return what to judge a report by; a user is known who has an account in any asset of the report."""
         assets = {leg.asset for leg in report.legs}
         users = {
-            leg.user
-            for leg in report.legs
-            if any(batch.held(link_keys.position(self._link, leg.user, asset)).version for asset in assets)
+            user for user, asset in _places(report) if batch.held(link_keys.position(self._link, user, asset)).version
         }
         return Terms(users, assets if self._assets is None else assets & self._assets, self._barred(batch, report))
 
@@ -263,14 +312,22 @@ class Rounds:
             if batch.full or cycle is None or cycle.state not in cycles.UNDECIDED:
                 continue
             docket = batch.record_at(Docket, docket_key) or Docket()
-            if batch.now_ns >= cycle.until_ns:
-                news.append(self.conclude(batch, cycle, ended(docket, cycle=name)))
-                continue
-            step = cycles.retried(cycle, self._positions(batch, cycle))
-            if step.cycle != cycle:
-                cause = Cause("settlement", name)
-                batch.post(cause, step.transfers, {link_keys.cycle(self._link, name): step.cycle})
-                news.append(step.cycle)
+            try:
+                if batch.now_ns >= cycle.until_ns:
+                    news.append(self.conclude(batch, cycle, ended(docket, cycle=name)))
+                    continue
+                step = cycles.retried(cycle, self._positions(batch, cycle))
+                if step.cycle != cycle:
+                    cause = Cause("settlement", name)
+                    batch.post(cause, step.transfers, {link_keys.cycle(self._link, name): step.cycle})
+                    news.append(step.cycle)
+            except SettlementError as e:
+                if e.code in OURS:
+                    raise
+                # The others go on; this one is tried again, and told of ever more rarely.
+                self.stuck[name] += 1
+                if self.stuck[name].bit_count() == 1:
+                    _log.error("cycle does not settle", link=self._link, cycle=name, code=e.code, reason=str(e))
 
     def conclude(self, batch: Batch, cycle: Cycle, docket: Docket) -> Cycle:
         """Decide a cycle after its window, move its coins, and tell the exchange: one step."""
@@ -280,10 +337,35 @@ class Rounds:
             link_keys.cycle(self._link, cycle.id): step.cycle,
             link_keys.docket(self._link): docket,
         }
-        batch.message("confirmation", cycle.id, self._sender.seal(cycle.id, word), step.transfers, records)
         legs = [Leg(leg.leg_id, leg.user, leg.asset, amount_text(leg.net)) for leg in step.cycle.legs]
-        batch.show(faces.of_confirmation(cycle.id, legs, word, batch.now_ns))
+        shown = faces.of_confirmation(cycle.id, legs, word, batch.now_ns)
+        batch.message("confirmation", cycle.id, self._sender.seal(cycle.id, word), step.transfers, records)
+        batch.show(shown)
         return step.cycle
 
     def _positions(self, batch: Batch, cycle: Cycle) -> dict[tuple[str, str], Position]:
         return {leg.place: batch.position(*leg.place) for leg in cycle.legs}
+
+
+def _together(due: Sequence[Opened]) -> list[Opened]:
+    """Return as many answers as one batch may take."""
+    taken: list[Opened] = []
+    legs = 0
+    for message in due:
+        legs += len(message.body.legs) if isinstance(message.body, Report) else 0
+        if taken and legs > LEGS_MAX:
+            break
+        taken.append(message)
+    return taken
+
+
+def _places(report: Report) -> set[tuple[str, str]]:
+    """Return the accounts by which a report is judged: all of its users in all of its assets.
+
+    Of a report with so many of both that this would be a burden, only those that it names.
+    """
+    named = {(leg.user, leg.asset) for leg in report.legs}
+    users, assets = {user for user, _ in named}, {asset for _, asset in named}
+    if len(users) * len(assets) > PLACES_MAX:
+        return named
+    return {(user, asset) for user in users for asset in assets}

@@ -66,6 +66,8 @@ class Store:
             reply_timeout_s=timeout_s,
         )
         self._copy: Copy | None = None
+        self._elsewhere = False
+        self._renewed: Writer | None = None
 
     async def __aenter__(self) -> Self:
         await self._committer.open()
@@ -78,8 +80,8 @@ class Store:
 
     @property
     def loaded(self) -> bool:
-        """Whether there is a copy to decide from; if not, `load`."""
-        return self._copy is not None
+        """Whether there is a copy to decide from, and a connection to commit on; if not, `load`."""
+        return self._copy is not None and self._committer.connected
 
     @property
     def cursor(self) -> Cursor:
@@ -140,7 +142,7 @@ class Store:
         refused = await self._committer.commit(Commit(expectations, writes))
         if refused is not None:
             raise self._refused(refused)
-        self.writer = mine
+        self.writer, self._renewed, self._elsewhere = mine, None, False
         await self.load()
         return mine
 
@@ -156,11 +158,11 @@ class Store:
         """
         self._copy = None
         self._asker.drop("the state is read anew")
-        mine = self.writer
-        if mine is None:
+        if self.writer is None:
             raise SettlementError("not_taken_over", f"link {self.link}: take over first")
         if not self._committer.connected:
             await self._committer.open()
+            self._elsewhere = True
         link = self.link
         names = [link_keys.writer(link), link_keys.cursor(link), link_keys.head(link)]
         writer, cursor, head, acked, newest = await self._committer.ask(
@@ -168,9 +170,7 @@ class Store:
             ("GET", link_keys.acked(link)),
             ("XREVRANGE", link_keys.journal(link), "+", "-", "COUNT", 1),
         )
-        found = record_of(Writer, _fields(writer), names[0]) if writer else None
-        if custodian.fenced(mine, found):
-            raise SettlementError("fenced", f"link {link} has another writer: this process must end")
+        mine = await self._kept(record_of(Writer, _fields(writer), names[0]) if writer else None)
         copy = Copy(
             link,
             mine,
@@ -184,6 +184,28 @@ class Store:
             raise SettlementError("other_head", f"link {link}: the head means another entry than the journal's newest")
         await self._read_outbox(copy)
         self._copy = copy
+
+    async def _kept(self, found: Writer | None) -> Writer:
+        """Make sure that we write still, and return who we are.
+
+        A connection that was made anew may lead to another server, which was promoted. So it is taken over again: what
+        a sibling says under our new name it says of this server's history (rules 8 and 9 of the link).
+        """
+        assert self.writer is not None
+        if self._renewed is not None and found == self._renewed:
+            self.writer, self._renewed, self._elsewhere = self._renewed, None, False
+        if custodian.fenced(self.writer, found):
+            raise SettlementError("fenced", f"link {self.link} has another writer: this process must end")
+        if not self._elsewhere:
+            return self.writer
+        key = link_keys.writer(self.link)
+        self._renewed = custodian.take_over(found, secrets.token_hex(16))
+        commit = Commit([FieldsAre(key, fields_of(self.writer))], [PutFields(key, fields_of(self._renewed))])
+        refused = await self._committer.commit(commit)
+        if refused is not None:
+            raise self._refused(refused)
+        self.writer, self._renewed, self._elsewhere = self._renewed, None, False
+        return self.writer
 
     async def _read_outbox(self, copy: Copy) -> None:
         key = link_keys.outbox(self.link)
@@ -222,8 +244,6 @@ class Store:
         wanted.update((link_keys.request(self.link, name), Request) for name in requests)
         wanted.update((link_keys.position(self.link, user, asset), Position) for user, asset in positions)
         wanted.update((link_keys.contra(self.link, asset), Contra) for asset in assets)
-        if len(copy.records) > RECORDS_MAX:
-            copy.forget()
         head_key = link_keys.head(self.link)
         missing = [key for key in wanted if key not in copy.records]
         for at in range(0, len(missing), _PAGE):
@@ -239,6 +259,11 @@ class Store:
                 # A batch of another task may have made it while we read, and is right.
                 copy.records.setdefault(key, _held(wanted[key], key, _fields(reply)))
 
+    def tidy(self) -> None:
+        """Forget what was read if it is too much; not between a reading and the batch that it was for."""
+        if self._copy is not None and len(self._copy.records) > RECORDS_MAX:
+            self._copy.forget()
+
     async def _asked(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
         replies = await self._asker.ask_all(commands)
         for reply in replies:
@@ -246,11 +271,12 @@ class Store:
                 raise reply
         return replies
 
-    async def open_requests(self, *, due_ns: int | None = None) -> list[tuple[str, int]]:
+    async def open_requests(self, *, due_ns: int | None = None, count_max: int = -1) -> list[tuple[str, int]]:
         """Return the requests without an answer, and their deadlines in milliseconds, 0 for none; the earliest first.
 
         Args:
-            due_ns: only those whose deadline is not later.
+            due_ns: only those whose deadline is not later, and which nobody has asked back yet.
+            count_max: how many at most; -1 for all.
 
         Raises:
             BusError: the primary is away or refuses.
@@ -258,7 +284,7 @@ class Store:
         """
         key = link_keys.open_requests(self.link)
         bounds: tuple[str | int, str | int] = ("-inf", "+inf") if due_ns is None else (1, due_ns // 1_000_000)
-        [flat] = await self._asked([("ZRANGEBYSCORE", key, *bounds, "WITHSCORES")])
+        [flat] = await self._asked([("ZRANGEBYSCORE", key, *bounds, "WITHSCORES", "LIMIT", 0, count_max)])
         return [(name.decode(), int(score)) for name, score in zip(flat[::2], flat[1::2], strict=True)]
 
     def batch(self, now_ns: int) -> Batch:
@@ -309,6 +335,8 @@ class Store:
                     done.set_result(None)
                 return
             self._drop(copy)
+            if isinstance(error, BusError) and error.code == "READONLY":
+                self._committer.close()  # It is no primary any more: whoever is has the address now, or will.
             if not done.done():
                 done.set_exception(error)
                 done.exception()  # Whoever does not await it learns of it by `loaded`.
