@@ -152,3 +152,32 @@ async def test_a_key_that_is_no_stream_is_an_error(any_server: Server) -> None:
     async with Reader(any_server.url, {}) as reader:
         with pytest.raises(ConfigError):
             await take(reader, 1)
+
+
+async def test_a_user_without_transactions_reads_where_gaps_need_not_be_told(any_server: Server) -> None:
+    rules = ("reset", "on", ">word", "~test:*", "+xread", "+hello", "+client|setname")
+    any_server.ask("ACL", "SETUSER", "narrow", *rules)
+    async with connect(any_server.url) as client:
+        for n in range(3):
+            await client.xadd(KEY, {"data": str(n)})
+        who = {"username": "narrow", "password": "word"}
+        async with Reader(any_server.url, {KEY: "0"}, tells_gaps=False, **who) as reader:
+            assert [entry.data for entry in await take(reader, 3)] == [b"0", b"1", b"2"]
+            reading = asyncio.ensure_future(take(reader, 1))
+            await client.xadd(KEY, {"data": "3"})
+            assert [entry.data for entry in await reading] == [b"3"]
+        async with Reader(any_server.url, {KEY: "0"}, **who) as reader:
+            with pytest.raises(BusError, match="NOPERM"):
+                await take(reader, 1)
+
+
+async def test_an_entry_that_is_gone_at_once_ends_no_reader(any_server: Server) -> None:
+    """Redis 6.2 and 7.0 wake whoever waits, and have nothing to say."""
+    async with connect(any_server.url) as client, Reader(any_server.url, {KEY: "$"}, tells_gaps=False) as reader:
+        reading = asyncio.ensure_future(take(reader, 1))
+        async with asyncio.timeout(5):
+            while not (await client.info("clients"))["blocked_clients"]:
+                pass
+        await client.execute_command("XADD", KEY, "MAXLEN", 0, "*", "data", "gone")
+        await client.xadd(KEY, {"data": "here"})
+        assert [entry.data for entry in await reading] == [b"here"]

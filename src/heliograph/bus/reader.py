@@ -69,6 +69,8 @@ class Reader:
         backoff_max_s: the longest pause between two attempts, in seconds.
         name: how the connection is called in the server's CLIENT LIST.
         routes: where a cluster has the stream, which is the only one then; None: at `url`.
+        tells_gaps: look whether trimming has overtaken us, in one transaction with the read: for that the user needs
+            MULTI and EXEC. Whoever numbers the entries in their data has no need of it.
 
     """
 
@@ -86,8 +88,10 @@ class Reader:
         backoff_max_s: float = 2.0,
         name: str = "heliograph-reader",
         routes: Routes | None = None,
+        tells_gaps: bool = True,
     ) -> None:
         self._routes = routes
+        self._tells_gaps = tells_gaps
         self._endpoint = parse_url(url, username=username, password=password) if isinstance(url, str) else url
         self._positions = dict(positions)
         self._count_max = count_max
@@ -199,7 +203,8 @@ class Reader:
         """Read what follows; empty when there is nothing after waiting for `block_s`."""
         after_pause = time.monotonic() - self._read_s > PAUSE_S
         batch: list[Entry] = []
-        if not self._caught_up or after_pause or len(self._read_up_to) <= CHECKED_STREAMS_MAX:
+        doubtful = not self._caught_up or after_pause or len(self._read_up_to) <= CHECKED_STREAMS_MAX
+        if self._tells_gaps and doubtful:
             batch = await self._read_checked(link)
         if not batch:
             command = resp.command(
@@ -229,6 +234,8 @@ class Reader:
         batch: list[Entry] = []
         for name, items in reply or ():
             key = name.decode()
+            if not items:  # Redis 6.2 and 7.0 wake a waiting reader by what is trimmed away in the same command.
+                continue
             start = len(batch)
             batch += [to_entry(key, item) for item in items]
             if key in overtaken:
