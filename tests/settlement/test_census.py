@@ -12,6 +12,7 @@ from heliograph.settlement import census, export
 from heliograph.settlement.audit import Auditor, Seen, audit
 from heliograph.settlement.census import audit_primary, walk
 from heliograph.settlement.chain import Entry
+from heliograph.settlement.link.custodian import Cursor
 from heliograph.settlement.records import Cause
 from heliograph.settlement.store import Store
 from tests.settlement.custody import ASSET, USER, answer, deposit, order, record
@@ -193,3 +194,41 @@ async def test_a_user_who_may_not_read_is_told(shared_valkey: Server) -> None:
         assert caught.value.code == "NOPERM"
     finally:
         shared_valkey.ask("ACL", "DELUSER", "poor")
+
+
+async def test_a_user_who_may_not_list_keys_is_told_what_nobody_looked_for(matrix_server: Server) -> None:
+    await fill(matrix_server, 10)
+    matrix_server.ask("HSET", POSITION, "held", "1")
+    matrix_server.ask("HSET", link_keys.credit("eve", ASSET), "amount", "1000")
+    matrix_server.ask("ACL", "SETUSER", "narrow", "reset", "on", ">word", "~*", "+@all", "-scan")
+    try:
+        async with Asker(parse_url(matrix_server.url, username="narrow", password="word")) as narrow:
+            auditor = Auditor(LINK)
+            lines = [export.opening(LINK), *[export.line(item) async for item in walk(narrow, auditor)]]
+    finally:
+        matrix_server.ask("ACL", "DELUSER", "narrow")
+    found = auditor.result()
+    assert [(finding.kind, finding.account) for finding in found.findings] == [("differs", f"{POSITION} held")]
+    assert [unseen.place.replace("\\", "") for unseen in found.unseen] == [
+        f"ledger:{link_keys.part(LINK)}:*",
+        f"link:{link_keys.part(LINK)}:request:*",
+        "CI:*",
+    ]
+    assert all("NOPERM" in unseen.why for unseen in found.unseen)
+    assert audit(LINK, export.read(lines[1:])) == found
+
+
+async def test_a_journal_that_speaks_of_somebody_elses_keys_is_told_and_they_are_not_read(
+    shared_valkey: Server,
+) -> None:
+    await fill(shared_valkey, 10)
+    async with Store(shared_valkey.url, LINK) as store, Asker(shared_valkey.endpoint) as asker:
+        await store.take_over()
+        await store.read(records={"secret": Cursor})
+        batch = store.batch(0)
+        batch.post(Cause("note", "n"), (), {"secret": Cursor()})
+        await store.commit(batch)
+        auditor = Auditor(LINK)
+        seen = [item.key async for item in walk(asker, auditor) if isinstance(item, Seen)]
+    assert "secret" not in seen
+    assert [(finding.kind, finding.account) for finding in auditor.result().findings] == [("corrupt", "secret")]

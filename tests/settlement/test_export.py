@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.errors import DecodeError
-from heliograph.settlement.audit import End, Item, Seen, Unreadable, audit
+from heliograph.settlement.audit import End, Item, Seen, Unreadable, Unseen, audit
 from heliograph.settlement.chain import Entry
 from heliograph.settlement.export import line, opening, read, read_opening
 from tests.settlement.custody import LINK, day
@@ -13,6 +13,7 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
     st.builds(Entry, st.integers(0, 2**62), st.integers(0, 2**62), TEXTS, TEXTS, TEXTS),
     st.builds(Seen, st.integers(0, 2**62), TEXTS, st.dictionaries(TEXTS, TEXTS)),
     st.builds(Unreadable, TEXTS, TEXTS),
+    st.builds(Unseen, TEXTS, TEXTS),
 )
 DAY = day().items()
 LINES = [line(item) for item in DAY]

@@ -71,7 +71,20 @@ class Unreadable(msgspec.Struct, frozen=True, tag_field="item", tag="unreadable"
     what: str
 
 
-Item = Entry | Seen | End | Unreadable
+class Unseen(msgspec.Struct, frozen=True, tag_field="item", tag="unseen"):
+    """Something that could not be looked at, since whoever audits may not.
+
+    Args:
+        place: a key, or what keys are called whose names could not be listed.
+        why: what the server said.
+
+    """
+
+    place: str
+    why: str
+
+
+Item = Entry | Seen | End | Unreadable | Unseen
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -108,6 +121,7 @@ class Audit(msgspec.Struct, frozen=True):
         head: the newest entry.
         findings: what is wrong, in the order in which it was found, up to `FINDINGS_MAX`.
         more: how many more there were.
+        unseen: what could not be looked at, for want of a right.
 
     """
 
@@ -117,10 +131,11 @@ class Audit(msgspec.Struct, frozen=True):
     head: Head
     findings: tuple[Finding, ...]
     more: int = 0
+    unseen: tuple[Unseen, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Whether all is as it must be."""
+        """Whether all is as it must be, of what could be looked at."""
         return not self.findings
 
 
@@ -138,6 +153,7 @@ class Auditor:
         self._verifier = Verifier()
         self._findings: list[Finding] = []
         self._more = 0
+        self._unseen: list[Unseen] = []
         self._entries = self._compared = 0
         self._records: dict[str, Fields] = {}
         self._requests: dict[str, Request] = {}
@@ -172,13 +188,16 @@ class Auditor:
                 self._faults(self._verifier.end(Head(n, newest)))
             case Unreadable(place, what):
                 self._find(Finding("corrupt", self.newest + 1, place, what))
+            case Unseen():
+                self._unseen.append(item)
 
     def result(self) -> Audit:
         """Return what it came to, after the last item."""
         if not self._ended:
             self._find(Finding("truncated", self.newest + 1, what="the head is missing: nobody knows where it ended"))
             self._ended = True
-        return Audit(self.link, self._entries, self._compared, self._verifier.newest, tuple(self._findings), self._more)
+        found, unseen = tuple(self._findings), tuple(self._unseen)
+        return Audit(self.link, self._entries, self._compared, self._verifier.newest, found, self._more, unseen)
 
     def _find(self, finding: Finding) -> None:
         if len(self._findings) < FINDINGS_MAX:

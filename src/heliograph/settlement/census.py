@@ -2,6 +2,9 @@
 
 What a key holds and the number of the journal's newest entry are read in one transaction, and the journal is followed
 up to that entry before the two are compared. So nothing has to stand still, and no difference is one of time.
+
+Whoever audits need not have the right to list keys: then what the journal speaks of is compared all the same, and the
+audit says that nobody looked for what it does not speak of.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -10,7 +13,7 @@ from typing import Any, Final
 from heliograph.bus import link_keys
 from heliograph.bus.asker import Asker
 from heliograph.errors import BusError
-from heliograph.settlement.audit import Audit, Auditor, End, Item, Seen, Unreadable
+from heliograph.settlement.audit import Audit, Auditor, End, Item, Seen, Unreadable, Unseen
 from heliograph.settlement.chain import Entry
 
 PAGE: Final = 1_000
@@ -47,17 +50,32 @@ async def walk(asker: Asker, auditor: Auditor) -> AsyncIterator[Item]:
     async for entry in _entries(asker, auditor, None):
         yield entry
     looked = {link_keys.journal(auditor.link), link_keys.head(auditor.link)}
-    for chunk in _chunks(auditor.keys()):
+    owned = _owned(link_keys.part(auditor.link))
+    spoken_of = auditor.keys()
+    strange = [key for key in spoken_of if not key.startswith(owned)]
+    for key in strange:  # The auditor may not read them, and need not.
+        foreign = Unreadable(key, "the journal speaks of a key that is none of its link's")
+        auditor.take(foreign)
+        yield foreign
+    looked.update(strange)
+    for chunk in _chunks([key for key in spoken_of if key.startswith(owned)]):
         looked.update(chunk)
         async for item in _look(asker, auditor, chunk):
             yield item
     for pattern in _patterns(auditor.link):
-        async for found in _scan(asker, pattern):
-            chunk = [key for key in found if key not in looked]
-            looked.update(chunk)
-            if chunk:
-                async for item in _look(asker, auditor, chunk):
-                    yield item
+        try:
+            async for found in _scan(asker, pattern):
+                chunk = [key for key in found if key not in looked]
+                looked.update(chunk)
+                if chunk:
+                    async for item in _look(asker, auditor, chunk):
+                        yield item
+        except BusError as e:
+            if e.code != "NOPERM":
+                raise
+            unseen = Unseen(pattern, str(e))
+            auditor.take(unseen)
+            yield unseen
     n, newest = await _head(asker, auditor.link)
     async for entry in _entries(asker, auditor, n):
         yield entry
@@ -129,6 +147,11 @@ def _number(text: Any) -> int:
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[at : at + CHUNK] for at in range(0, len(keys), CHUNK))
+
+
+def _owned(part: str) -> tuple[str, ...]:
+    """Return how the names begin of all that a custodian writes."""
+    return (f"ledger:{part}:", f"link:{part}:", "CI:")
 
 
 def _patterns(link: str) -> tuple[str, ...]:

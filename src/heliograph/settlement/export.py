@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from heliograph.errors import DecodeError
-from heliograph.settlement.audit import End, Item, Seen, Unreadable
+from heliograph.settlement.audit import End, Item, Seen, Unreadable, Unseen
 from heliograph.settlement.chain import Entry
 
 FORMAT: Final = "heliograph-ledger"
@@ -34,7 +34,7 @@ class _Entry(msgspec.Struct, frozen=True, tag_field="item", tag="entry"):
 
 
 _openings: Final = msgspec.json.Decoder(Opening)
-_lines: Final = msgspec.json.Decoder(_Entry | Seen | End | Unreadable)
+_lines: Final = msgspec.json.Decoder(_Entry | Seen | End | Unreadable | Unseen)
 _encode: Final = msgspec.json.Encoder().encode
 
 
