@@ -78,13 +78,13 @@ MAY: Final[dict[tuple[Role, Place], tuple[Table, str]]] = {
     ),
     (Role.CUSTODIAN, Place.PRIMARY): (
         {LEDGER: KEEP, CUSTODIANS: KEEP, ("requests' dead",): KEEP},
-        f"{UNASKED} unwatch script|load script|exists time info wait client|id client|unblock",
+        f"{UNASKED} unwatch script|load script|exists time info wait client|id client|unblock scan",
     ),
     (Role.CUSTODIAN, Place.REPLICA): (
         {RING: f"{LOOK} xinfo|stream", EXCHANGES: f"{LOOK} xinfo|stream"},
         "client|id client|tracking",
     ),
-    (Role.AUDITOR, Place.PRIMARY): ({LEDGER: AUDIT, CUSTODIANS: AUDIT, RING: AUDIT, EXCHANGES: AUDIT}, ""),
+    (Role.AUDITOR, Place.PRIMARY): ({LEDGER: AUDIT, CUSTODIANS: AUDIT, RING: AUDIT, EXCHANGES: AUDIT}, "multi exec"),
     (Role.AUDITOR, Place.REPLICA): ({LEDGER: AUDIT, CUSTODIANS: AUDIT, RING: AUDIT, EXCHANGES: AUDIT}, ""),
     (Role.REPLICATION, Place.PRIMARY): ({}, "psync replconf"),
     (Role.GATEWAY, Place.BUS): (

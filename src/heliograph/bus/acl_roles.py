@@ -249,10 +249,12 @@ _KEYLESS: Final[Mapping[tuple[Role, Place], tuple[str, ...]]] = {
     (Role.CUSTODIAN, Place.PRIMARY): (
         *_TRANSACTION,
         *("unwatch", "script|load", "script|exists", "time", "info", "wait", "waitaof", "client|id", "client|unblock"),
+        "scan",  # The primary is its own: it lists its positions, requests and cycles.
     ),
     (Role.CUSTODIAN, Place.REPLICA): ("client|id", "client|tracking"),
     (Role.EXCHANGE, Place.REPLICA): (),
-    (Role.AUDITOR, Place.PRIMARY): (),
+    # A key is read at one instant with the journal's head, by which it is judged.
+    (Role.AUDITOR, Place.PRIMARY): ("multi", "exec"),
     (Role.AUDITOR, Place.REPLICA): (),
     (Role.REPLICATION, Place.PRIMARY): ("psync", "replconf"),
     (Role.REPLICATION, Place.BUS): ("psync", "replconf"),

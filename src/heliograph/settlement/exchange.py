@@ -317,7 +317,8 @@ class Exchange:
             await self._halt(e.code, str(e))
             return
         name = f"heliograph-exchange-follows:{self.link}"
-        async with Reader(self.settings.replica, {out: f"{cursor.inbox}-0"}, name=name, block_s=QUIET_S) as reader:
+        at = {out: f"{cursor.inbox}-0"}
+        async with Reader(self.settings.replica, at, name=name, block_s=QUIET_S, tells_gaps=False) as reader:
             async for batch in reader.batches():
                 self._at("read")
                 for start in range(0, len(batch), TAKEN_MAX):
