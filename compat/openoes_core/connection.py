@@ -1,7 +1,7 @@
 """Connections to the two servers, as ordinary synchronous clients of redis-py."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -103,6 +103,7 @@ class RedisConnectionManager:
             raise ConfigurationError("neither settings nor a client for the WSP's server", parameter="wsp_config")
         self._owned: list[redis.Redis] = []
         self._closing = threading.Lock()
+        self._before: list[Callable[[], object]] = []
         self.closed = False
         self.wsp_client = self._opened(wsp_config) if wsp_client is None else wsp_client
         if replica_client is not None:
@@ -130,8 +131,14 @@ class RedisConnectionManager:
         """
         return self._open(self.replica_client)
 
+    def before_close(self, function: Callable[[], object]) -> None:
+        """Have a function called by `close`, before the connections go: what works on them ends with them."""
+        self._before.append(function)
+
     def close(self) -> None:
         """Close every connection that was made here; a second time does nothing."""
+        while self._before:
+            self._before.pop()()
         with self._closing:
             self.closed = True
             while self._owned:

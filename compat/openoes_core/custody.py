@@ -14,10 +14,10 @@ from heliograph.model.settlement import CreditOrder
 from heliograph.settlement.credit import Request
 from heliograph.settlement.custodian import Custodian, CustodianSettings
 from heliograph.settlement.cycle import Cycle
-from heliograph.settlement.declared import declared
+from heliograph.settlement.declared import acquainted, declared
 from heliograph.settlement.ledger import Position
 from openoes_core.configuration import Configuration
-from openoes_core.places import Place, custodian_keys, introduced
+from openoes_core.places import HOUSE, Place, custodian_keys, introduced
 from openoes_core.running import Running, Shared
 
 T = TypeVar("T")
@@ -48,6 +48,9 @@ class Custody(Shared):
         self._listening = threading.Lock()
         self._running: Running[Custodian] | None = None
         self._declaring: asyncio.Lock | None = None
+        self._known_assets: set[str] = set()
+        self.house = str(config.get("settlement.house", HOUSE))
+        """The exchange's own account, which takes part in settlements."""
 
     @classmethod
     def of(cls, place: Place, client: redis.Redis, custodian: str, config: Configuration) -> "Custody":
@@ -126,6 +129,9 @@ class Custody(Shared):
         """
 
         async def ask(custodian: Custodian) -> Request:
+            if order.asset not in self._known_assets:
+                await acquainted(custodian, self.house, order.asset)
+                self._known_assets.add(order.asset)
             if not (arrived and order.kind == "increase"):
                 return await custodian.request(request_id, order)
             if self._declaring is None:

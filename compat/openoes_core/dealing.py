@@ -5,10 +5,10 @@ whoever takes it off `asked`; it stays pending in the journal until somebody dec
 """
 
 import asyncio
-import queue
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from heliograph.blocking import Bridge
 from heliograph.bus.asker import Asker
@@ -24,6 +24,7 @@ from heliograph.settlement.link.exchange import Row
 from heliograph.settlement.trading import Account
 from openoes_core.configuration import Configuration
 from openoes_core.places import (
+    HOUSE,
     REGISTRY,
     Identity,
     Place,
@@ -36,8 +37,6 @@ from openoes_core.places import (
 from openoes_core.running import Running, Shared
 
 T = TypeVar("T")
-HOUSE: Final = "house"
-"""The exchange's own account, where the settings do not say (`settlement.house`)."""
 
 
 class Asked(NamedTuple):
@@ -46,6 +45,31 @@ class Asked(NamedTuple):
     custodian: str
     row: Row
     order: CreditOrder
+
+
+class Inbox:
+    """Requests that wait for a decision, taken by whichever thread comes first."""
+
+    def __init__(self) -> None:
+        self._items: deque[Asked] = deque()
+        self._change = threading.Condition()
+
+    def put(self, asked: Asked) -> None:
+        """Have a request taken."""
+        with self._change:
+            self._items.append(asked)
+            self._change.notify_all()
+
+    def take(self, stopped: Callable[[], bool], timeout_s: float | None) -> Asked | None:
+        """Wait for a request; None once it is stopped, or nothing came in time."""
+        with self._change:
+            self._change.wait_for(lambda: self._items or stopped(), timeout_s)
+            return self._items.popleft() if self._items and not stopped() else None
+
+    def wake(self) -> None:
+        """Let everybody who waits look whether it is stopped."""
+        with self._change:
+            self._change.notify_all()
 
 
 class Dealing(Shared):
@@ -61,7 +85,7 @@ class Dealing(Shared):
         super().__init__()
         self.place = place
         self.house = str(config.get("settlement.house", HOUSE))
-        self.asked: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
+        self.asked = Inbox()
         self._config = config
         self._bridge = Bridge()
         self._links: dict[str, Running[Exchange]] = {}
@@ -129,6 +153,10 @@ class Dealing(Shared):
         """Keep a request, which is to come, from the queue: its decision is its caller's."""
         self._claimed.add((custodian, request_id))
 
+    def unclaim(self, custodian: str, request_id: str) -> None:
+        """Keep it no longer."""
+        self._claimed.discard((custodian, request_id))
+
     def arrival(self, custodian: str, request_id: str, timeout_s: float) -> Row:
         """Wait until a request has come, and return it.
 
@@ -145,12 +173,12 @@ class Dealing(Shared):
                 async with asyncio.timeout(timeout_s):
                     await event.wait()
                 row = await link.request(request_id)
-                assert row is not None
-                return row
             except TimeoutError:
                 raise Refused("timeout", f"request {request_id} has not come after {timeout_s:g} s") from None
             finally:
                 self._arrived.pop((custodian, request_id), None)
+            assert row is not None
+            return row
 
         return self.call(custodian, arrived)
 

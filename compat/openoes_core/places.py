@@ -34,8 +34,11 @@ from openoes_core.fields import text
 
 REGISTRY: Final = "openoes:links"
 """The custodian's stream of the custodians that have a link, which the exchange reads on its replica."""
+HOUSE: Final = "house"
+"""The exchange's own account, where the settings do not say (`settlement.house`)."""
 CUSTODIAN: Final = "custodian"
 """What a custodian is called where nobody says."""
+_PLACE: Final = "openoes:place"
 _FIELDS: Final = ("born", "custodian_key", "exchange_key")
 
 
@@ -117,11 +120,12 @@ def introduced(client: redis.Redis, custodian: str) -> Identity:
     key = link_key(custodian)
     try:
         if client.hexists(key, "born") and client.xlen(REGISTRY):
-            return identity_of(custodian, {text(k): text(v) for k, v in client.hgetall(key).items()})  # type: ignore[union-attr]
+            return identity_of(custodian, {text(k): text(v) for k, v in client.hgetall(key).items()})
         pipeline = client.pipeline()
         made = (uuid.uuid4().hex, Signer.generate("custodian-1").pem(), Signer.generate("exchange-1").pem())
         for field, value in zip(_FIELDS, made, strict=True):
             pipeline.hsetnx(key, field, value)  # type: ignore[arg-type]
+        pipeline.set(_PLACE, uuid.uuid4().hex, nx=True)
         pipeline.xadd(REGISTRY, {"data": custodian})
         pipeline.hgetall(key)
         return identity_of(custodian, {text(k): text(v) for k, v in pipeline.execute()[-1].items()})
@@ -224,3 +228,29 @@ def configuration_of(value: Any) -> Configuration:
 def _address(endpoint: Endpoint) -> tuple[object, ...]:
     host = "127.0.0.1" if endpoint.host in ("localhost", "::1") else endpoint.host
     return host, endpoint.port, endpoint.path, endpoint.db
+
+
+def wallets_path(config: Configuration, place: Place, manager: RedisConnectionManager) -> Path:
+    """Return the file that the exchange keeps its accounts in; it belongs to the data on the servers.
+
+    Raises:
+        OpenOESError: the server refused, or is away.
+
+    """
+    born = None
+    try:
+        client = manager.get_wsp_client()
+        client.set(_PLACE, uuid.uuid4().hex, nx=True)
+        born = client.get(_PLACE)
+    except redis.RedisError as e:
+        if place.one:
+            raise ConnectionError(f"the accounts cannot be found: {e}") from e
+    if born is None:
+        try:
+            born = manager.get_replica_client().get(_PLACE)
+        except redis.RedisError as e:
+            raise ConnectionError(f"the accounts cannot be found: {e}") from e
+    if born is None:
+        raise ConfigurationError("the accounts belong to a custodian's data, and there are none yet", code="unlinked")
+    born = text(born)
+    return journal_path(config, Identity("accounts", born, "", ""))

@@ -115,7 +115,8 @@ class Running(Generic[S]):
                     assert service.ended is not None
                     await self._tell(change, service, None)
                     stop = asyncio.create_task(stopping.wait())
-                    await asyncio.wait({stop, service.ended}, return_when=asyncio.FIRST_COMPLETED)
+                    waited: set[asyncio.Future[Any]] = {stop, service.ended}
+                    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                     stop.cancel()
                     if service.ended.done():
                         error = service.ended.exception()

@@ -125,7 +125,7 @@ def lot(link: str, lot_id: str) -> str:
 
 
 def lots(link: str, user: str, asset: str) -> str:
-    """Return P's sorted set of the ids of a user's lots in one asset, by their time in nanoseconds."""
+    """Return P's hash of all lots of a user in one asset."""
     return f"ledger:{part(link)}:lots:{part(user)}:{part(asset)}"
 
 
