@@ -167,6 +167,11 @@ async def test_what_cannot_be_accepted_goes_to_quarantine_and_costs_nothing_else
     await exchange.say("r1", yes)
     assert (await custodian.final("r1", 5)).state == "posted"
     async with Asker(parse_url(pair.primary.url)) as primary:
+
+        async def told() -> bool:
+            return bool(await primary.ask("XLEN", link_keys.quarantine(link)) == 5)
+
+        await eventually(told)
         kept = await primary.ask("XRANGE", link_keys.quarantine(link), "-", "+")
     codes = [dict(zip(fields[::2], fields[1::2], strict=True))[b"code"].decode() for _, fields in kept]
     assert sorted(codes) == sorted(["bad_signature", "wrong_link", "malformed", "oversized", "unknown_request"])

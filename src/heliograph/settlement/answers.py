@@ -131,10 +131,10 @@ class Answers:
 
     def take(self, raws: Collection[bytes]) -> None:
         """Take messages as they came off the mailbox, in any order, any number of times."""
-        before = len(self._waiting), len(self.junk), self.forked
+        before = len(self._waiting), self.forked
         for raw in raws:
             self._take(raw)
-        if (len(self._waiting), len(self.junk), self.forked) != before:
+        if (len(self._waiting), self.forked) != before:
             self._arrived()
 
     async def _take_all(self, raws: Collection[bytes]) -> None:

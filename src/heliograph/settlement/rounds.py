@@ -42,8 +42,8 @@ LEGS_MAX: Final = 2_000
 """Legs of the reports that one batch takes, unless one report alone has more."""
 PLACES_MAX: Final = 20_000
 """Accounts that one report makes us look at, beyond those that it names."""
-JUNK_MAX: Final = 32
-"""Messages that one batch puts into quarantine: they must not hold up anybody who is honest."""
+JUNK_MAX: Final = 64
+"""Messages that are put into quarantine at each tick: they must not hold up anybody who is honest."""
 TICK_NS: Final = NS_PER_S // 4
 """How often deadlines and windows are looked at."""
 HALTING: Final = frozenset(("broken_chain", "foreign_ack", "forked"))
@@ -195,9 +195,9 @@ class Rounds:
                 news.append(batch.cancel(request_id, self._sender.seal(request_id, Cancel("deadline"))))
         if self._ticking:
             self._cycles(batch, news)
-        for _ in range(min(len(self._answers.junk), JUNK_MAX)):
-            junk = self._answers.junk.popleft()
-            self._quarantine(batch, junk.code, junk.reason, junk.raw, junk.size)
+            for _ in range(min(len(self._answers.junk), JUNK_MAX)):
+                junk = self._answers.junk.popleft()
+                self._quarantine(batch, junk.code, junk.reason, junk.raw, junk.size)
         self._show(batch)
         self._flying.append((batch.cursor.applied, news))
 
