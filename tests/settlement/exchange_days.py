@@ -128,7 +128,7 @@ def decide_all(path: Path, ids: list[str], verdict: str, start: Any, results: An
     with opened_journal(path) as journal:
         won = []
         for request_id in ids:
-            start.wait()
+            start.wait(30)
             (row,) = journal.decide([Choice(request_id, verdict)], 5)  # type: ignore[arg-type]
             if not isinstance(row, SettlementError):
                 won.append(request_id)

@@ -170,6 +170,41 @@ def test_a_decision_is_made_once_and_told_again(journal: ExchangeJournal, custod
     assert journal.account("alice", "BTC").limit == Decimal("2.5")
 
 
+def test_requests_are_told_in_the_order_in_which_they_came(journal: ExchangeJournal, custodian: Sender) -> None:
+    ids = ["q2", "q10", "q1", "a", "z"]
+    journal.take([custodian.order(request_id, "alice", "BTC", "1") for request_id in ids], 1)
+    assert [row.id for row in journal.requests()] == [row.id for row in journal.requests("pending")] == ids
+
+
+def test_a_step_that_fails_in_the_middle_leaves_nothing(path: Path, custodian: Sender) -> None:
+    failing = ""
+
+    def at(point: str) -> None:
+        if point == failing:
+            raise RuntimeError(point)
+
+    with opened_journal(path, at) as journal:
+        granted(journal, custodian, alice="5", bob="1")
+        journal.trade([trade("t1", "alice", "bob", "BTC", "1", 10)])
+        journal.take([custodian.order("q1", "alice", "BTC", "1")], 11)
+        raw = custodian.order("q2", "alice", "BTC", "1")
+        before = dump(journal)
+        steps = {
+            "take": lambda: journal.take([raw], 12),
+            "decide": lambda: journal.decide([Choice("q1", "accepted")], 12),
+            "prune": lambda: journal.prune(1),
+            "trade": lambda: journal.trade([trade("t2", "alice", "bob", "BTC", "1", 10)]),
+            "report": lambda: journal.report("c1", 20, 25, POLICY),
+        }
+        for step, act in steps.items():
+            for moment in ("begun", "changed", "written"):
+                failing = f"{step}:{moment}"
+                with pytest.raises(RuntimeError):
+                    act()
+                failing = ""
+                assert dump(journal) == before, f"{step}:{moment}"
+
+
 def test_what_the_custodian_could_not_read_is_not_said(journal: ExchangeJournal, custodian: Sender) -> None:
     journal.take([custodian.order("q1", "alice", "BTC", "1"), custodian.order("q2", "alice", "BTC", "1")], 1)
     bad, long = journal.decide([Choice("q1", "rejected", "Not A Code"), Choice("q2", "rejected", "no", "x" * 9999)], 2)
@@ -273,6 +308,7 @@ def test_a_trade_is_booked_whole_and_once(journal: ExchangeJournal, custodian: S
     [
         (trade("t2", "alice", "bob", "BTC", "5.1", 10), "insufficient_usable"),
         (trade("t1", "alice", "bob", "BTC", "2", 10), "conflict"),
+        ((*trade("t1", "alice", "bob", "BTC", "1", 10), *trade("t2", "bob", "alice", "BTC", "1", 10)), "conflict"),
         (trade("t2", "alice", "bob", "BTC", "1", 10)[:1], "unbalanced"),
         ((Change("t2", "alice", "BTC", Decimal("NaN"), 1),), "bad_amount"),
         ((Change("t2", "alice", "BTC", Decimal("Infinity"), 1),), "bad_amount"),
