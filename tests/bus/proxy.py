@@ -51,8 +51,10 @@ class Proxy:
             return
         pair = {writer, up_writer}
         self._writers |= pair
-        await asyncio.gather(self._requests(reader, up_writer), self._replies(up_reader, writer))
-        self._writers -= pair
+        try:
+            await asyncio.gather(self._requests(reader, up_writer), self._replies(up_reader, writer))
+        finally:
+            self._writers -= pair
 
     async def _requests(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

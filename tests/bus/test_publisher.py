@@ -17,7 +17,7 @@ from heliograph.bus.embedded import Server
 from heliograph.bus.entries import Stream
 from heliograph.bus.publisher import STRAIGHT_MAX, Publisher
 from heliograph.bus.reader import Entry, Reader
-from heliograph.clock import NS_PER_MS, ManualClock
+from heliograph.clock import NS_PER_MS, ManualClock, SystemClock
 from heliograph.errors import BusError, ConfigError
 from tests.bus.proxy import Proxy
 
@@ -555,3 +555,98 @@ async def test_a_stream_that_is_opened_leased_is_there_and_empty(any_server: Ser
     async with Publisher(any_server.url, leased=True) as publisher, Reader(any_server.url, {}) as reader:
         await publisher.open_stream("test:A:trades")
         assert await reader.entries("test:A:trades") == []
+
+
+@contextlib.asynccontextmanager
+async def _fenced(server: Server) -> AsyncIterator[tuple[Proxy, Publisher, Stream]]:
+    """A leased publisher whose one entry of two was written too late: its next request waits for `proxy.deliver`."""
+    now_s = asyncio.get_running_loop().time
+    async with (
+        Proxy(server.port) as proxy,
+        Publisher(proxy.url, leased=True, retain_s=0) as loser,  # Nothing retained: no PING that would be delayed.
+        Publisher(server.url, leased=True) as taker,
+    ):
+        loser.hold.until(now_s() + 60, now_s())
+        stream = await loser.open_stream("test:A:trades")
+        loser.append(stream, b"1")
+        await loser.flush()
+        proxy.delay()
+        loser.append(stream, b"2")
+        await proxy.delayed.wait()
+        loser.hold.until(0, now_s())
+        await taker.open_stream(stream.key)
+        proxy.deliver()
+        proxy.delay()
+        await proxy.delayed.wait()  # Refused, it asks what the stream holds.
+        assert loser.refused_ids == 1
+        yield proxy, loser, stream
+
+
+async def test_a_stream_that_is_closed_while_the_server_is_asked_about_it_gets_nothing(any_server: Server) -> None:
+    """Its owner by then would tell the same, and the lease is renewed for other streams."""
+    now_s = asyncio.get_running_loop().time
+    async with _fenced(any_server) as (proxy, loser, stream):
+        loser.close_streams([stream.key])
+        loser.hold.until(now_s() + 60, now_s())
+        other = asyncio.create_task(loser.open_stream("test:B:trades"))
+        proxy.deliver()
+        loser.append(await other, b"3")
+        await loser.flush()
+        assert (loser.appended, loser.acknowledged, loser.dropped, loser.pending_bytes) == (3, 2, 1, 0)
+    assert await written(any_server.url, stream.key) == [b"1"]
+    assert await written(any_server.url, "test:B:trades") == [b"3"]
+
+
+async def test_a_question_that_nobody_answered_is_asked_again_and_counted_once(any_server: Server) -> None:
+    """Of two entries that were refused one is given up while the answers about both are lost, again and again."""
+    async with (
+        Proxy(any_server.port) as proxy,
+        Publisher(proxy.url, retain_s=0, backoff_max_s=0.02) as publisher,
+        connect(any_server.url) as client,
+    ):
+        gone, kept = [await publisher.open_stream(f"test:{name}:trades") for name in "AB"]
+        for stream in (gone, kept):
+            await client.xadd(stream.key, {"data": "theirs"}, id="9999999999999-0")
+        proxy.delay()
+        publisher.append_many([gone, kept], [b"1", b"2"])
+        await proxy.delayed.wait()
+        proxy.deliver()
+        publisher.hold.when_linked(lambda: proxy.delay() if proxy.connections <= 3 else None)
+        proxy.delay()
+        for _ in range(3):
+            await proxy.delayed.wait()
+            proxy.delayed.clear()
+            proxy.cut()
+            proxy.deliver()
+            publisher.close_streams([gone.key])
+        await publisher.flush()
+        assert publisher.refused_ids == 2
+        assert (publisher.acknowledged, publisher.dropped, publisher.pending_bytes) == (1, 1, 0)
+    assert await written(any_server.url, gone.key) == [b"theirs"]
+    assert await written(any_server.url, kept.key) == [b"theirs", b"2"]
+
+
+class Pausing(SystemClock):
+    """A clock in whose reading the process may stand still, as it may anywhere."""
+
+    pause_s = 0.0
+
+    def now_ns(self) -> int:
+        time.sleep(self.pause_s)
+        return super().now_ns()
+
+
+async def test_a_process_that_stood_still_gives_out_no_id_of_afterwards(valkey: Server) -> None:
+    """Such an id would be above the floor of whoever has taken the stream over meanwhile."""
+    clock = Pausing()
+    now_s = asyncio.get_running_loop().time
+    async with Publisher(valkey.url, clock=clock, leased=True) as publisher:
+        stream = await publisher.open_stream("test:A:trades")
+        publisher.hold.until(now_s() + 0.05, now_s())
+        clock.pause_s = 0.1
+        publisher.append(stream, b"1")
+        clock.pause_s = 0.0
+        assert await written(valkey.url, stream.key) == []
+        publisher.hold.until(now_s() + 60, now_s())
+        await publisher.flush()
+    assert await written(valkey.url, stream.key) == [b"1"]

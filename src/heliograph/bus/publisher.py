@@ -293,7 +293,7 @@ class Publisher:
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
-            left = self.appended - self.acknowledged
+            left = self.appended - self.acknowledged - self.dropped
             raise BusError(
                 f"{self._endpoint}: {left} entries were not acknowledged within {timeout_s:g} s"
                 f" ({self.last_error or 'no error'})"
@@ -321,19 +321,17 @@ class Publisher:
 
     def _pump(self) -> None:
         link = self._link
-        if self.hold.lapsed(self._loop.time()):
-            return
-        while link is not None and link.writable and len(self._flight) < self._window:
-            batch = self._backlog.take()
-            if batch is None:
+        while self._backlog and link is not None and link.writable and len(self._flight) < self._window:
+            # In this order: wherever the process stands still here for long, ids are of a time when it might write.
+            now_ms = self._clock.now_ns() // NS_PER_MS
+            if self.hold.lapsed(self._loop.time()) or (batch := self._backlog.take()) is None:
                 return
-            self._write(link, batch)
+            self._write(link, batch, now_ms)
 
-    def _write(self, link: Link, batch: Batch) -> None:
+    def _write(self, link: Link, batch: Batch, now_ms: int) -> None:
         if batch.sends:
             self.resent += batch.entries
         else:
-            now_ms = self._clock.now_ns() // NS_PER_MS
             batch.number(self._ids.take(batch.span(), now_ms), streams_ahead=self._ahead)
         batch.sends += 1
         trims: Sequence[Stream] = ()
@@ -414,24 +412,28 @@ class Publisher:
     # Refused ids.
 
     async def _repair(self, link: Link, batch: Batch, halves: list[Half], *, written_before: bool) -> None:
-        """Settle what is there already, and give the rest new ids."""
-        given_up = [half for half in halves if half.target.closed]
-        halves = [half for half in halves if not half.target.closed]
-        self.dropped += weigh(given_up)[0]
-        self._settle(*weigh(given_up))
-        absent, ahead = await sort_out(link, halves, written_before=written_before)
+        """Settle what is there already, and give the rest new ids, but for what goes to streams that were closed."""
+        closed = [half for half in halves if half.target.closed]
+        absent, ahead = await sort_out(
+            link, [half for half in halves if not half.target.closed], written_before=written_before
+        )
+        # A stream may have been closed while the server was asked. And all is counted after the answer, since without
+        # one it is asked again.
         for target, newest in ahead:
             self._note_last_id(target, newest)
-        (entries, size), (left_entries, left_size) = weigh(halves), weigh(absent)
-        self.settled_by_id += entries - left_entries if written_before else 0
-        self._settle(entries - left_entries, size - left_size)
-        if absent:
-            batch.leave_out(absent)
-            self._backlog.put_first([Batch.of_halves(absent)])
+        left = [half for half in absent if not half.target.closed]
+        (entries, size), (left_entries, left_size) = weigh(halves), weigh(left)
+        unwritten = weigh([*closed, *absent])[0]
+        self.dropped += unwritten - left_entries
+        self.settled_by_id += entries - unwritten if written_before else 0
+        self._settle(entries - unwritten, size - left_size)
+        if left:
+            batch.leave_out(left)
+            self._backlog.put_first([Batch.of_halves(left)])
 
     def _note_last_id(self, stream: Stream, newest: EntryId) -> None:
         """Remember a last id that our own ids have not reached yet."""
-        if newest >= self._ids.last and (stream.ahead is None or stream.ahead < newest):
+        if not stream.closed and newest >= self._ids.last and (stream.ahead is None or stream.ahead < newest):
             stream.ahead = newest
             self._ahead.add(stream)
 
