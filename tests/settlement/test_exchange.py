@@ -155,6 +155,65 @@ async def test_a_decider_that_fails_leaves_the_request_for_a_person(pair: Pair, 
         assert (await custodian.final("r1", 5)).state == "posted"
 
 
+async def test_a_slow_decision_holds_up_no_other(pair: Pair, link: str, tmp_path: Path) -> None:
+    enough = asyncio.Event()
+
+    async def slowly(row: Row, order: CreditOrder) -> Choice | None:
+        if row.id == "slow":
+            await enough.wait()
+        return await accept(row, order)
+
+    async with both(pair, link, tmp_path, decider=slowly) as (custodian, exchange):
+        order = msgspec.structs.replace(FIVE, amount="1")
+        for request in ("slow", "r1", "r2"):
+            await custodian.request(request, order)
+        assert (await custodian.final("r1", 5)).state == "posted"
+        assert (await custodian.final("r2", 5)).state == "posted"
+        enough.set()
+        assert (await custodian.final("slow", 5)).state == "posted"
+        await eventually(lambda: _agreed(custodian, exchange))
+
+
+async def test_what_cannot_be_accepted_by_hand_waits_on(pair: Pair, link: str, tmp_path: Path) -> None:
+    async def later(row: Row, order: CreditOrder) -> Choice | None:
+        return None if order.kind == "decrease" else await accept(row, order)
+
+    async with both(pair, link, tmp_path, decider=later) as (custodian, exchange):
+        await custodian.request("r1", FIVE)
+        await custodian.final("r1", 5)
+        await custodian.deposit("house", "BTC", TEN, "wire-2")
+        sold = [Change("t1/a", "alice", "BTC", Decimal(-4), 1), Change("t1/h", "house", "BTC", Decimal(4), 1)]
+        await exchange.trade(sold)
+        await custodian.request("r2", CreditOrder("decrease", "alice", "BTC", "2"))
+
+        async def arrived() -> bool:
+            return bool(await exchange.requests("pending"))
+
+        await eventually(arrived)
+        with pytest.raises(SettlementError) as refused:
+            await exchange.decide(Choice("r2", "accepted"))
+        assert refused.value.code == "insufficient_limit"
+        (waiting,) = await exchange.requests("pending")
+        assert waiting.id == "r2"
+
+
+async def test_two_exchanges_on_one_journal_decide_each_request_once(pair: Pair, link: str, tmp_path: Path) -> None:
+    async with (
+        both(pair, link, tmp_path) as (custodian, exchange),
+        Exchange(exchange_settings(pair, link, tmp_path), accept) as other,
+    ):
+        order = msgspec.structs.replace(FIVE, amount="0.01")
+        names = [f"r{n}" for n in range(200)]
+        await asyncio.gather(*(custodian.request(request, order) for request in names))
+        final = await asyncio.gather(*(custodian.final(request, 20) for request in names))
+        assert {request.state for request in final} == {"posted"}
+        assert (await other.account("alice", "BTC")).limit == 2
+        assert not exchange.halted
+        assert not other.halted
+        await eventually(lambda: _agreed(custodian, other))
+        assert (await custodian.audit()).clean
+
+
 async def test_trades_settle_and_both_sides_agree(pair: Pair, link: str, tmp_path: Path) -> None:
     async with both(pair, link, tmp_path) as (custodian, exchange):
         await custodian.deposit("house", "USDT", Decimal(90_000), "wire-2")
@@ -247,3 +306,6 @@ async def test_a_foreign_journal_halts_the_exchange(pair: Pair, link: str, tmp_p
 
             await eventually(halted)
             assert stranger.halted == "foreign_journal"
+            with pytest.raises(SettlementError) as refused:
+                await stranger.decide(Choice("r1", "accepted"))
+            assert refused.value.code == "foreign_journal"

@@ -37,24 +37,30 @@ from heliograph.settlement.exchange_journal import FREEZING, Choice, ExchangeJou
 from heliograph.settlement.faces import Face
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
 from heliograph.settlement.ledger import EXACT, ZERO
-from heliograph.settlement.link.exchange import Row, usable
+from heliograph.settlement.link.exchange import Row, prune, usable
 from heliograph.settlement.link.pace import Pace, renewed, to_send
 from heliograph.settlement.mailbox import Outgoing
 from heliograph.settlement.netting import Change, Flow
+from heliograph.settlement.onlookers import Onlookers
 from heliograph.settlement.reconcile import ExchangeBooks, Trader
 from heliograph.settlement.trading import Account
 
 T = TypeVar("T")
 
 Decider = Callable[[Row, CreditOrder], Awaitable[Choice | None]]
-"""The application's decision on a request; None leaves it pending, for `decide`. It may be asked more than once."""
+"""The application's decision on a request; None leaves it pending, for `decide`. It may be asked more than once, and
+about other requests before it has answered: begun in the order in which they came, answered as each is ready."""
 
 TAKEN_MAX: Final = 512
 """Messages or decisions of one transaction."""
+DECIDING_MAX: Final = 512
+"""Requests that the application decides at once."""
 POLL_S: Final = 0.005
+POLL_MAX_S: Final = 0.1
+"""How often to look for an acknowledgement: at first, and while none comes."""
+PRUNE_S: Final = 0.1
+"""How often acknowledged answers are deleted: each time is a write on the disk, which decisions wait for."""
 QUIET_S: Final = 0.5
-FACE_LENGTH: Final = 10_000
-"""Entries that a face keeps, roughly: it is for readers who follow, the link is the truth."""
 
 POINTS: Final = ("read", "taken", "chosen", "decided", "sending", "sent", "acknowledged", "pruned")
 """Where a process may die, in its loops; the journal has points of its own."""
@@ -118,7 +124,12 @@ class Exchange:
         self._writing = Asker(writer, name=f"heliograph-exchange-writes:{self.link}")
         self._outgoing = Outgoing(self._writing, link_keys.ring(self.link))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"journal {self.link}")
+        self._onlookers = Onlookers(self._writing, self.link, self._faces)
+        self._started = asyncio.Event()
         self._pending = asyncio.Event()
+        self._chosen = asyncio.Event()
+        self._choices: list[Choice] = []
+        self._room = asyncio.Semaphore(DECIDING_MAX)
         self._made = asyncio.Event()
         self._seen: dict[tuple[str, str], int] = {}
         self._listeners: list[Callable[[Row | Cycle], None]] = []
@@ -140,7 +151,7 @@ class Exchange:
             stack.push_async_callback(self._call, self._journal.__exit__)
             await stack.enter_async_context(self._reading)
             await stack.enter_async_context(self._writing)
-            for run in (self._take, self._decide, self._send):
+            for run in (self._take, self._decide, self._commit, self._send, self._onlookers.run):
                 task = asyncio.create_task(run(), name=f"exchange {self.link}: {run.__name__}")
                 task.add_done_callback(self._task_ended)
                 self._tasks.append(task)
@@ -178,10 +189,12 @@ class Exchange:
         """Decide a request by hand, and return it; the same verdict again changes nothing.
 
         Raises:
-            SettlementError: as `link.exchange.decide` says; `unknown_request`, `bad_code`.
+            SettlementError: as `link.exchange.decide` says; `unknown_request`, `bad_code`; why the link is halted.
 
         """
-        (result,) = await self._decided([choice])
+        if self.halted:
+            raise SettlementError(self.halted, "the link is halted, and nothing is decided")
+        (result,) = await self._decided([choice], insist=True)
         if isinstance(result, SettlementError):
             raise result
         return result
@@ -253,7 +266,7 @@ class Exchange:
         self._made.set()
         legs = tuple(Leg(leg.leg_id, leg.user, leg.asset, amount_text(leg.net), leg.trades) for leg in cycle.legs)
         report = Report(cycle.cut_off_ns, legs, cycle.attempt)
-        await self._show(faces.of_report(self.settings.custodian, cycle_id, report, iso_ms(cycle.cut_off_ns)))
+        self._onlookers.show(faces.of_report(self.settings.custodian, cycle_id, report, iso_ms(cycle.cut_off_ns)))
         return cycle
 
     async def cycle(self, cycle_id: str) -> Cycle | None:
@@ -316,6 +329,7 @@ class Exchange:
         except SettlementError as e:
             await self._halt(e.code, str(e))
             return
+        self._started.set()
         name = f"heliograph-exchange-follows:{self.link}"
         at = {out: f"{cursor.inbox}-0"}
         async with Reader(self.settings.replica, at, name=name, block_s=QUIET_S, tells_gaps=False) as reader:
@@ -351,7 +365,7 @@ class Exchange:
             elif receipt.kind == "cancel" and receipt.outcome == "taken":
                 row = await self._call(self._journal.request, receipt.id)
                 if row is not None and row.code == "cancelled":
-                    await self._show(await self._face(row))
+                    self._onlookers.decided([row])
                     self._tell(row)
 
     async def _halt(self, code: str, what: str) -> None:
@@ -361,42 +375,69 @@ class Exchange:
 
     async def _decide(self) -> None:
         """Ask the application about every request once, in the order in which they came."""
+        await self._started.wait()
         asked = 0
+        deciding: set[asyncio.Task[None]] = set()
+        try:
+            while self._decider is not None:
+                await self._pending.wait()
+                self._pending.clear()
+                while orders := await self._call(self._asked, asked):
+                    for row, order in orders:
+                        asked = row.request_seq
+                        await self._room.acquire()
+                        task = asyncio.create_task(self._choose(row, order))
+                        deciding.add(task)
+                        task.add_done_callback(deciding.discard)
+            await asyncio.Event().wait()
+        finally:
+            for task in deciding:
+                task.cancel()
+            if deciding:
+                await asyncio.wait(deciding)
+
+    def _asked(self, after_seq: int) -> list[tuple[Row, CreditOrder]]:
+        """Return what is pending, and what it asks for; in the journal's thread."""
+        rows = self._journal.requests("pending", after_seq, TAKEN_MAX)
+        orders = [(row, self._journal.order(row.id)) for row in rows]
+        return [(row, order) for row, order in orders if order is not None]
+
+    async def _choose(self, row: Row, order: CreditOrder) -> None:
+        assert self._decider is not None
+        try:
+            choice = await self._decider(row, order)
+        except Exception:  # The application's fault is told, and the request waits for `decide`.
+            _log.exception("decider failed", link=self.link, request=row.id)
+            choice = None
+        if choice is None:
+            self._room.release()
+        else:
+            self._choices.append(choice)
+            self._chosen.set()
+
+    async def _commit(self) -> None:
+        """Write down what the application decides, as many decisions at once as there are."""
         while True:
-            await self._pending.wait()
-            self._pending.clear()
-            if self._decider is None:
-                continue
-            while rows := await self._call(self._journal.requests, "pending", asked, TAKEN_MAX):
-                asked = rows[-1].request_seq
-                choices = [choice for choice in await self._choices(rows) if choice is not None]
+            await self._chosen.wait()
+            self._chosen.clear()
+            while self._choices and not self.halted:
+                choices, self._choices = self._choices[:TAKEN_MAX], self._choices[TAKEN_MAX:]
                 self._at("chosen")
                 await self._decided(choices)
+                for _ in choices:
+                    self._room.release()
 
-    async def _choices(self, rows: Sequence[Row]) -> list[Choice | None]:
-        assert self._decider is not None
-        choices: list[Choice | None] = []
-        for row in rows:
-            order = await self._call(self._journal.order, row.id)
-            try:
-                choices.append(None if order is None else await self._decider(row, order))
-            except Exception:  # The application's fault is told, and the request waits for `decide`.
-                _log.exception("decider failed", link=self.link, request=row.id)
-                choices.append(None)
-        return choices
-
-    async def _decided(self, choices: Sequence[Choice]) -> list[Row | SettlementError]:
-        if not choices:
-            return []
+    async def _decided(self, choices: Sequence[Choice], *, insist: bool = False) -> list[Row | SettlementError]:
         results = await self._call(self._journal.decide, choices, self._clock.now_ns())
         self._at("decided")
-        # A decrease of more than the user has left cannot be accepted now, and whoever asked must hear of it.
+        # A decrease of more than the user has left cannot be accepted now, and whoever asked must hear of it; but who
+        # decides by hand may let it wait.
         retried = [
             Choice(choice.id, "rejected", result.code, str(result))
             for choice, result in zip(choices, results, strict=True)
-            if isinstance(result, SettlementError) and result.code in ("insufficient_limit", "in_use")
+            if isinstance(result, SettlementError) and result.code in ("insufficient_limit", "in_use") and not insist
         ]
-        if retried and self._decider is not None:
+        if retried:
             rejected = iter(await self._call(self._journal.decide, retried, self._clock.now_ns()))
             codes = {choice.id for choice in retried}
             results = [
@@ -405,64 +446,64 @@ class Exchange:
             ]
         self._made.set()
         rows = [row for row in results if isinstance(row, Row)]
+        self._onlookers.decided(rows)
         for row in rows:
-            await self._show(await self._face(row))
             self._tell(row)
         return results
 
-    async def _face(self, row: Row) -> list[Face]:
-        order = await self._call(self._journal.order, row.id)
-        if order is None or row.state == "pending":
-            return []
-        account = await self.account(row.user, row.asset)
-        decision = Decision(row.state, row.code, row.reason, row.decided_ns)
-        return [faces.of_decision(self.settings.custodian, row.id, order, decision, account.limit)]
+    async def _faces(self, rows: Sequence[Row]) -> list[Face]:
+        """Return the faces of decisions."""
+        return await self._call(self._faces_of, rows)
 
-    async def _show(self, shown: Sequence[Face]) -> None:
-        """Append to the seeds' streams, if the replica lets us: they are for onlookers."""
-        try:
-            await self._writing.ask_all(
-                [
-                    ("XADD", face.stream, "MAXLEN", "~", FACE_LENGTH, "*", *(p for i in face.fields.items() for p in i))
-                    for face in shown
-                ]
-            )
-        except BusError as e:
-            _log.info("face not written", link=self.link, error=str(e))
+    def _faces_of(self, rows: Sequence[Row]) -> list[Face]:
+        shown = []
+        for row in rows:
+            order = self._journal.order(row.id)
+            if order is not None and row.state != "pending":
+                limit = self._journal.account(row.user, row.asset).limit
+                decision = Decision(row.state, row.code, row.reason, row.decided_ns)
+                shown.append(faces.of_decision(self.settings.custodian, row.id, order, decision, limit))
+        return shown
 
     async def _send(self) -> None:
         """Append what is not acknowledged, at once and again, and forget what is, for ever."""
-        pace, connections, attempt = Pace(), 0, 0
+        await self._started.wait()
+        loop = asyncio.get_running_loop()
+        pace, connections, attempt, wait_s, pruned_at_s = Pace(), 0, 0, POLL_S, 0.0
         while not self.halted:
             try:
-                cursor = await self._call(self._journal.cursor)
+                kept = await self._call(self._journal.cursor)
                 acked = await self._acked()
-                if acked > cursor.pruned:
+                cursor = prune(kept, acked)
+                if acked > kept.pruned and loop.time() >= pruned_at_s + PRUNE_S:
                     self._at("acknowledged")
-                    cursor = await self._call(self._journal.prune, acked)
+                    kept = await self._call(self._journal.prune, acked)
                     self._at("pruned")
+                    pruned_at_s = loop.time()
                 if self._writing.connections != connections:
                     pace, connections = renewed(pace), self._writing.connections
                 pace, ranges = to_send(pace, cursor, self._clock.now_ns())
                 if ranges:
                     pace = await self._append(pace, ranges)
                 attempt = 0
-                waiting = cursor.last > cursor.pruned
+                if cursor.last == cursor.pruned:
+                    wait_s = QUIET_S if kept.pruned == cursor.pruned else PRUNE_S
+                else:
+                    wait_s = POLL_S if ranges else min(2 * wait_s, POLL_MAX_S)
             except (BusError, OutcomeUnknown) as e:
                 attempt += 1
-                pace, waiting = renewed(pace), True
+                pace, wait_s = renewed(pace), POLL_S
                 _log.warning("answers not sent", link=self.link, error=str(e), attempt=attempt)
                 await asyncio.sleep(pause_s(attempt, 2.0))
             except SettlementError as e:
                 if e.code != "ring_exhausted":
                     await self._halt(e.code, str(e))
                 _log.error("mailbox exhausted", link=self.link, reason=str(e))
-                await asyncio.sleep(QUIET_S)
-                waiting = True
+                wait_s = QUIET_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S if waiting else QUIET_S):
+                async with asyncio.timeout(wait_s):
                     await self._made.wait()
-                    self._made.clear()
+            self._made.clear()
         await asyncio.Event().wait()
 
     async def _append(self, pace: Pace, ranges: Sequence[range]) -> Pace:
