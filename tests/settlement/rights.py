@@ -1,7 +1,7 @@
 """A primary with a sibling and the exchange's replica on which nobody may do more than its role needs."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,13 +39,13 @@ class World:
 
     Args:
         pair: the servers, running.
-        tls: what everybody shows, where the servers want that.
+        parties: what each role shows of itself, where the servers want that.
 
     """
 
-    def __init__(self, pair: Pair, tls: Tls | None) -> None:
+    def __init__(self, pair: Pair, parties: Mapping[Role, Tls]) -> None:
         self.pair = pair
-        self.tls = tls
+        self.parties = parties
         self.selectors = True
 
     @property
@@ -58,15 +58,15 @@ class World:
         places = (Place.PRIMARY, Place.REPLICA, *(Place.SIBLING for _ in self.pair.siblings))
         return [Node(self.at(s), (p,)) for s, p in zip(self.servers, places, strict=True)]
 
-    def at(self, server: Server) -> Endpoint:
-        """Return where a server is, for nobody in particular, with this party's certificate."""
+    def at(self, server: Server, role: Role = Role.ADMIN) -> Endpoint:
+        """Return where a server is, without a name, but with a role's certificate where there are any."""
         plain = f"redis://127.0.0.1:{server.port}/0"
-        return parse_url(plain if self.tls is None else self.tls.url(plain))
+        return parse_url(self.parties[role].url(plain) if self.parties else plain)
 
     def as_role(self, server: Server, role: Role, part: str = "") -> Endpoint:
         """Return where a server is, for a role; `part` is `read` or `write` where its rights are two users'."""
         name = role.value if self.selectors or not part else f"{role}-{part}"
-        return msgspec.structs.replace(self.at(server), username=name, password=password(role))
+        return msgspec.structs.replace(self.at(server, role), username=name, password=password(role))
 
     def custodian(self, **changes: object) -> CustodianSettings:
         """Return the custodian's settings, every server as its own user."""
@@ -140,8 +140,15 @@ class World:
 
 
 @contextmanager
-def secured(binary: Path, tls: Tls | None = None) -> Iterator[World]:
-    """Start the servers, and let nobody in but the roles."""
+def secured(binary: Path, tls: Tls | None = None, parties: Mapping[Role, Tls] | None = None) -> Iterator[World]:
+    """Start the servers, and let nobody in but the roles.
+
+    Args:
+        binary: the servers'.
+        tls: what the servers show, if all is to be by TLS.
+        parties: what each role shows then.
+
+    """
     (user,) = users_of(Role.REPLICATION, "replication", [Place.PRIMARY], NAMES, selectors=False)
     rules = [rule for rule in user.rules(selectors=False, unknown=["client|setinfo"]) if rule != "reset"]
     default = "user default on nopass ~* &* +@all"
@@ -154,6 +161,6 @@ def secured(binary: Path, tls: Tls | None = None) -> Iterator[World]:
         tls=tls,
     )
     with pair:
-        world = World(pair, tls)
+        world = World(pair, parties or {})
         asyncio.run(world.secure())
         yield world

@@ -190,6 +190,7 @@ _ADVICE: Final = {
 
 _CERTIFICATE_WANTED: Final = "give a client certificate and its key (ssl_certfile, ssl_keyfile)"
 _AUTHORITY_UNKNOWN: Final = "it does not know our certificate's authority"
+_EXPIRED: Final = "our certificate has expired"
 _TLS_ADVICE: Final = (
     ("certificate is not valid for", "its certificate is another host's"),
     ("certificate has expired", "its certificate has expired, or our clock is wrong"),
@@ -199,7 +200,7 @@ _TLS_ADVICE: Final = (
     ),
     ("CERTIFICATE_REQUIRED", _CERTIFICATE_WANTED),
     ("UNKNOWN_CA", _AUTHORITY_UNKNOWN),
-    ("CERTIFICATE_EXPIRED", "our certificate has expired"),
+    ("CERTIFICATE_EXPIRED", _EXPIRED),
     ("WRONG_VERSION_NUMBER", "it does not speak TLS: use redis://, or the port that does"),
     ("RECORD_LAYER_FAILURE", "it does not speak TLS: use redis://, or the port that does"),
 )
@@ -231,7 +232,7 @@ def _perhaps(endpoint: Endpoint) -> str:
         return "if it serves TLS alone, use rediss://"
     if endpoint.certificate_file is None:
         return f"if it asks for one: {_CERTIFICATE_WANTED}"
-    return f"if it refuses our certificate: {_AUTHORITY_UNKNOWN}"
+    return f"if it refuses our certificate: {_AUTHORITY_UNKNOWN}, or {_EXPIRED}"
 
 
 def refusal(endpoint: Endpoint, text: str) -> BusError:
