@@ -14,7 +14,7 @@ from heliograph.bus.reader import Reader
 from heliograph.clock import SystemClock
 from heliograph.errors import BusError
 from heliograph.marketdata.publish import StreamSink
-from heliograph.marketdata.sharing import Slice
+from heliograph.marketdata.sharing import Slice, owner
 from heliograph.marketdata.worker import Worker
 from heliograph.metrics import WorkerMetrics
 from heliograph.model.instrument import SPOT, Instrument, VenueId
@@ -116,6 +116,32 @@ async def test_who_slept_through_its_lease_stops_and_drops_what_is_pending(
         assert sleeper.sink._publisher.dropped == 1
         async with Reader(valkey.url, {}) as reader:
             assert await reader.entries(keys.candles(mine.instrument, Interval.M1)) == []
+
+
+async def test_what_was_lost_asleep_is_lost_even_if_it_is_a_third_ones_part_by_now(
+    valkey: Server, candle: Callable[..., Candle]
+) -> None:
+    """Whom a shard falls to says nothing of who has it, and the lease of the rest must not let it be written."""
+    async with hand(valkey.url, "a") as one, hand(valkey.url, "b") as sleeper:
+        await eventually(lambda: shared(one, sleeper) and bool(sleeper.supplies))
+        before = set(sleeper.supplies)
+        await sleeper.sink.open(sorted(before, key=str))
+        await sleeper.die()
+        await eventually(lambda: len(one.supplies) == len(WANTED))
+        async with hand(valkey.url, "c") as third:
+            await eventually(lambda: shared(one, third) and bool(third.supplies))
+            names = [str(Identity(name, name, 1, name)) for name in "abc"]
+            mine = next(
+                subscription
+                for subscription in third.supplies & before
+                if owner(names, "binance", SPOT, keys.shard_of(subscription.instrument.id)) == names[2]
+            )
+            sleeper.sink.push([candle(1, closed=True, instrument=mine.instrument)])
+            sleeper.task = asyncio.create_task(sleeper.worker.run())
+            await eventually(lambda: mine not in sleeper.supplies and shared(one, sleeper, third))
+            assert sleeper.sink._publisher.dropped == 1
+            async with Reader(valkey.url, {}) as reader:
+                assert await reader.entries(keys.candles(mine.instrument, Interval.M1)) == []
 
 
 async def test_fixed_parts_wait_for_nobody_but_for_who_has_the_same(valkey: Server) -> None:

@@ -124,14 +124,16 @@ class Worker:
         surplus: list[tuple[MarketKey, set[int]]] = []
         for market in {*self._wanted, *self._held}:
             own = self._own(market, self._wanted.get(market, {}))
-            granted = await self._leases.hold(keys.shard_leases(*market), own)
             held = self._held.setdefault(market, {})
-            lost = {shard for shard in own & held.keys() if granted.get(shard) != held[shard]}
+            # Also for what falls to another by now: it may be lost as well, and then its writer is somebody else.
+            granted = await self._leases.hold(keys.shard_leases(*market), own | held.keys())
+            lost = {shard for shard, epoch in held.items() if granted.get(shard) != epoch}
             if lost:
                 self._lose(market, lost)
             if left := held.keys() - own:
                 surplus.append((market, left))
-            self._take(market, {shard: epoch for shard, epoch in granted.items() if shard not in held})
+            self._take(market, {shard: granted[shard] for shard in granted.keys() & own - held.keys()})
+            await self._leases.release(keys.shard_leases(*market), granted.keys() - held.keys())
         self._sink.hold_until(asked_s + self._leases.usable_s, asked_s)
         for market, left in surplus:
             await self._give_back(market, left)
