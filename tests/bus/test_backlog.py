@@ -82,3 +82,28 @@ def test_what_waits_leaves_the_heap_alone() -> None:
     assert backlog.pending_bytes >= 20 * BATCH_ENTRIES * 200
     assert after - before < 20 * BATCH_ENTRIES * 20  # The stream and the size of each entry.
     assert backlog.take().datas[1] == b"%0200d" % 1  # type: ignore[union-attr]
+
+
+def test_what_waits_packed_is_unpacked_for_its_own_closed_streams_alone() -> None:
+    """Every connection asks what was closed, and a server that stands still gets one after another."""
+    backlog = Backlog()
+    gone = Stream("gone", None, None)
+    append(backlog, [b"%0200d" % number for number in range(20 * BATCH_ENTRIES)])
+    backlog.streams[7] = gone
+    backlog.close_full()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        assert backlog.drop_closed() == 0
+        assert tracemalloc.get_traced_memory()[0] - before < BATCH_ENTRIES * 200
+        gone.closed = True
+        assert backlog.drop_closed() == 1
+        assert tracemalloc.get_traced_memory()[0] - before < 4 * BATCH_ENTRIES * 200
+    finally:
+        tracemalloc.stop()
+    left = []
+    while (batch := backlog.take()) is not None:
+        left += [int(half.data) for half in batch.commands()]
+        backlog.cut_bytes -= batch.size
+    assert left == [number for number in range(20 * BATCH_ENTRIES) if number != 7]
+    assert backlog.pending_bytes == 0

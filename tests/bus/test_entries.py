@@ -4,7 +4,16 @@ import hiredis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, OWN_PAGES_BYTES, Batch, Half, Packed, Stream, refusals
+from heliograph.bus.entries import (
+    ENTRY_OVERHEAD_BYTES,
+    OWN_PAGES_BYTES,
+    TRIM_EVERY,
+    Batch,
+    Half,
+    Packed,
+    Stream,
+    refusals,
+)
 from heliograph.bus.ids import NUMBER_MAX
 from tests.bus.requests import parsed
 
@@ -129,3 +138,23 @@ def test_streams_share_the_start_of_their_feeds_command() -> None:
     """Three thousand streams are not much, and were a megabyte and a half."""
     feed = Stream("feed", 10, None)
     assert Stream("a", 10, feed).feed_head is Stream("b", 10, feed).feed_head
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_every_32nd_entry_of_a_stream_carries_its_bound_in_whatever_form_it_is_written(
+    batches: list[tuple[int, bool, bool]],
+) -> None:
+    """Also of batches that are written again, and as long as some stream is ahead of us."""
+    feed = Stream("feed", 10, None)
+    stream, beyond = Stream("a", 5, feed), Stream("b", None, None)
+    beyond.ahead = (10**15, 0)
+    bounded = []
+    for count, careful, again in batches:
+        batch = Batch([stream] * count, [b""] * count)
+        batch.number((1732182160123, 0), streams_ahead={beyond} if careful else set())
+        assert (batch.halves is not None) is careful
+        for _ in range(1 + again):
+            own = [add for add in parsed(batch.encode()[0]) if add[:2] == [b"XADD", b"a"]]
+            assert len(own) == count
+            bounded += [add[2:5] == [b"MAXLEN", b"~", b"5"] for add in own]
+    assert bounded == [index % TRIM_EVERY == 0 for index in range(len(bounded))]

@@ -14,7 +14,7 @@ import redis
 
 from heliograph.bus.connection import connect
 from heliograph.bus.embedded import Server
-from heliograph.bus.entries import Stream
+from heliograph.bus.entries import ENTRY_OVERHEAD_BYTES, Stream
 from heliograph.bus.publisher import STRAIGHT_MAX, Publisher
 from heliograph.bus.reader import Entry, Reader
 from heliograph.clock import NS_PER_MS, ManualClock, SystemClock
@@ -90,6 +90,18 @@ async def test_streams_keep_their_bound(valkey: Server) -> None:
         assert 1000 <= await client.xlen(FEED) <= 1000 + 100 + 256 + 512
         for stream in streams:
             assert 300 <= await client.xlen(stream.key) <= 300 + 100 + 32
+
+
+async def test_streams_keep_their_bound_while_another_is_ahead_of_the_clock(valkey: Server) -> None:
+    async with connect(valkey.url) as client, Publisher(valkey.url) as publisher:
+        await client.xadd("test:A:trades", {"data": "theirs"}, id="9999999999999-0")
+        await publisher.open_stream("test:A:trades")
+        stream = await publisher.open_stream("test:B:trades", maxlen=300)
+        for _ in range(200):
+            publisher.append_many([stream] * 10, [b"x"] * 10)
+            await asyncio.sleep(0)
+        await publisher.flush()
+        assert 300 <= await client.xlen(stream.key) <= 300 + 100 + 32
 
 
 async def test_a_stream_that_is_ahead_of_the_clock_goes_on_after_its_last_id(any_server: Server) -> None:
@@ -273,6 +285,33 @@ async def test_what_a_killed_server_forgot_is_written_again(any_binary: Path, tm
         assert await written(server.url, stream.key) == numbered(200)
 
 
+async def test_what_is_written_again_has_the_ids_that_it_had(any_binary: Path, tmp_path: Path) -> None:
+    """Who has read it already knows it by them; some of it was written straight, some behind others, some packed."""
+    with Server(binary=any_binary, directory=tmp_path) as server:
+        async with Publisher(server.url, backoff_max_s=0.05, reply_timeout_s=60.0) as publisher:
+            feed = await publisher.open_stream(FEED)
+            stream = await publisher.open_stream("test:A:trades", merged=feed)
+            count = 0
+            os.kill(server.pid, signal.SIGSTOP)
+            for size in (1, 1, 1, 700, 1, *[100] * 120):
+                publisher.append_many([stream] * size, numbered(size, count))
+                count += size
+                await asyncio.sleep(0)
+            os.kill(server.pid, signal.SIGCONT)
+            await publisher.flush()
+            before = [(entry.id, entry.data) for entry in await entries(server.url, stream.key)]
+            await asyncio.to_thread(server.kill)
+            _forget(tmp_path, keep=0)
+            await server.restart()
+            publisher.append(stream, b"%d" % count)
+            await publisher.flush()
+            assert publisher.resent == count
+        after = [(entry.id, entry.data) for entry in await entries(server.url, stream.key)]
+        assert [data for _, data in after] == numbered(count + 1)
+        assert after[:-1] == before
+        assert [(entry.id, entry.data) for entry in await entries(server.url, FEED)] == after
+
+
 @pytest.mark.parametrize("lose_reply", [False, True])
 async def test_what_got_a_new_id_is_written_again_under_that_alone(
     any_binary: Path, tmp_path: Path, *, lose_reply: bool
@@ -336,6 +375,28 @@ async def test_a_stopped_server_holds_memory_bounded_and_loses_nothing(any_binar
             assert publisher.writable
             await publisher.flush()
         assert await written(server.url, stream.key) == numbered(count)
+
+
+async def test_a_stream_that_is_closed_behind_a_stopped_server_leaves_the_others_whole(any_binary: Path) -> None:
+    with Server(binary=any_binary) as server:
+        async with Publisher(server.url, reply_timeout_s=60.0) as publisher:
+            kept, gone = [await publisher.open_stream(f"test:{name}:trades") for name in "AB"]
+            os.kill(server.pid, signal.SIGSTOP)
+            for number in range(20_000):
+                publisher.append_many([kept, gone], [b"%d" % number, b"x" * 50])
+                if number % 50 == 0:
+                    await asyncio.sleep(0)
+            publisher.close_streams([gone.key])
+            pending_bytes = publisher.pending_bytes
+            publisher.append(kept, b"20000")
+            assert publisher.pending_bytes == pending_bytes + 5 + ENTRY_OVERHEAD_BYTES
+            os.kill(server.pid, signal.SIGCONT)
+            await publisher.flush()
+            assert publisher.pending_bytes == 0
+            assert publisher.acknowledged + publisher.dropped == publisher.appended == 40_001
+        own = await written(server.url, kept.key)
+        assert own == numbered(20_001)
+        assert len(await written(server.url, gone.key)) == 20_000 - publisher.dropped
 
 
 async def test_a_silent_server_is_left_and_found_again(any_binary: Path) -> None:
@@ -463,6 +524,44 @@ async def test_while_nothing_is_on_its_way_a_batch_leaves_before_the_turn_ends(v
             until_s = time.monotonic() + 10
             while not asker.xlen(stream.key):  # The loop is held up all the while.
                 assert time.monotonic() < until_s
+
+
+async def test_order_holds_whichever_way_a_batch_leaves(any_server: Server) -> None:
+    """Straight, at the turn's end, after a lease has lapsed, or once more over the next connection."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    now_s = asyncio.get_running_loop().time
+    async with Proxy(any_server.port) as proxy, Publisher(proxy.url, leased=True, backoff_max_s=0.02) as publisher:
+        publisher.hold.when_linked(lambda: publisher.hold.until(now_s() + 60, now_s()))
+        publisher.hold.until(now_s() + 60, now_s())
+        feed = await publisher.open_stream(FEED)
+        streams = [await publisher.open_stream(f"test:{n}:trades", merged=feed) for n in range(3)]
+        count = 0
+        for _ in range(120):
+            for _ in range(dice.choice([1, 1, 2, 5])):
+                size = dice.choice([1, 1, 1, 3, 40, 600])
+                publisher.append_many(dice.choices(streams, k=size), numbered(size, count))
+                count += size
+            what = dice.random()
+            if what < 0.05:
+                publisher.hold.until(0, now_s())
+            elif what < 0.2:
+                publisher.hold.until(now_s() + 60, now_s())
+            elif what < 0.25:
+                proxy.cut()
+            elif what < 0.3:
+                publisher.hold.until(now_s() + 60, now_s())
+                await publisher.flush()
+            else:
+                await asyncio.sleep(0)
+        publisher.hold.until(now_s() + 60, now_s())
+        await publisher.flush()
+        assert publisher.refused_ids == 0
+    merged = await entries(any_server.url, FEED)
+    assert [entry.data for entry in merged] == numbered(count)
+    for stream in streams:
+        assert await written(any_server.url, stream.key) == [e.data for e in merged if e.key == stream.key]
 
 
 async def test_what_is_appended_behind_others_is_one_transaction_a_turn(valkey: Server) -> None:

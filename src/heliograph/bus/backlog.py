@@ -62,7 +62,6 @@ class Backlog:
         self.close_open()
         dropped = 0
         for batch in self._batches:
-            batch.unpack()
             entries, size = batch.leave_out_closed()
             if not batch.acknowledged:  # Else it has been settled long ago, and is only here to be written once more.
                 dropped += entries

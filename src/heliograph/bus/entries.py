@@ -56,6 +56,14 @@ class Stream:
         self.feed_head = b"" if merged is None else _feed_head(merged.key)
         self.feed_middle = resp.bulk(b"key") + resp.bulk(name)
 
+    def is_due(self) -> bool:
+        """Count an entry, and tell whether it is one that carries the bound."""
+        if self.until_trim:
+            self.until_trim -= 1
+            return False
+        self.until_trim = TRIM_EVERY - 1
+        return True
+
     def trim_head(self) -> bytes:
         """Return what `head` is for an entry that carries the bound; wanted too seldom to be kept for each stream."""
         if self.maxlen is None:
@@ -113,10 +121,17 @@ class Half(msgspec.Struct, gc=False):
         assert self.stream.merged is not None
         return self.stream.merged
 
-    def encode(self) -> bytes:
-        """Return the XADD, in the form that follows another command without its line's end."""
+    def encode(self, *, bounded: bool = False) -> bytes:
+        """Return the XADD, in the form that follows another command without its line's end.
+
+        Args:
+            bounded: whether it carries the stream's bound, if that has one.
+
+        """
+        target = self.target
+        bound = ("MAXLEN", "~", target.maxlen) if bounded and target.maxlen is not None else ()
         name = ("key", self.stream.key) if self.on_feed else ()
-        request = resp.command("XADD", self.target.key, format_id(self.id), *name, "data", self.data)
+        request = resp.command("XADD", target.key, *bound, format_id(self.id), *name, "data", self.data)
         return resp.CRLF + request[: -len(resp.CRLF)]
 
 
@@ -195,9 +210,13 @@ class Batch:
         self.halves = [half for half in self.commands() if (half.entry, half.on_feed) not in gone]
 
     def leave_out_closed(self) -> tuple[int, int]:
-        """Write nothing more to streams that were closed; return how many entries, and bytes, are gone altogether."""
+        """Write nothing more to streams that were closed; return how many entries, and bytes, are gone altogether.
+
+        What is packed stays so unless something of it goes.
+        """
         if self.halves is None and not any(stream.closed for stream in self.streams):
             return 0, 0
+        self.unpack()
         kept = [half for half in self.commands() if not half.target.closed]
         entries, size = self.entries, self.size
         self.halves = kept
@@ -230,7 +249,7 @@ class Batch:
         if self.halves is None:
             parts, count = self._encode_entries()
         else:
-            parts = [_MULTI, *(half.encode() for half in self.halves)]
+            parts = [_MULTI, *(half.encode(bounded=not half.on_feed and half.stream.is_due()) for half in self.halves)]
             count = len(self.halves)
         for stream in trims:
             parts.append(stream.trim())
