@@ -89,6 +89,7 @@ class Dealing(Shared):
         self._config = config
         self._bridge = Bridge()
         self._links: dict[str, Running[Exchange]] = {}
+        self._born: dict[str, str] = {}
         self._known: asyncio.Condition | None = None
         self._watching: asyncio.Task[None] | None = None
         self._arrived: dict[tuple[str, str], asyncio.Event] = {}
@@ -199,7 +200,13 @@ class Dealing(Shared):
                 await self._known.wait_for(lambda: custodian in self._links)
         except TimeoutError:
             raise Refused("unknown_custodian", f"there is no link with {custodian}") from None
-        return await self._links[custodian].within(function)
+
+        async def asked(link: Exchange) -> T:
+            if link.halted:
+                raise Refused(link.halted, f"the link with {custodian} is halted: a person must look")
+            return await function(link)
+
+        return await self._links[custodian].within(asked)
 
     async def _begin(self) -> None:
         self._known = asyncio.Condition()
@@ -233,12 +240,15 @@ class Dealing(Shared):
                 await asyncio.sleep(pause_s(attempt, 2.0))
 
     async def _add(self, asker: Asker, custodian: str) -> None:
-        if custodian in self._links:
-            return
         flat = [item.decode() for item in await asker.ask("HGETALL", link_key(custodian))]
         if not flat:
             return
         identity = identity_of(custodian, dict(zip(flat[::2], flat[1::2], strict=True)))
+        if self._born.get(custodian) == identity.born:
+            return
+        if (before := self._links.pop(custodian, None)) is not None:
+            # The custodian began anew with other data: what was remembered of the old is another link's.
+            await before.close()
         settings = self._settings(identity)
 
         def made() -> Exchange:
@@ -250,7 +260,7 @@ class Dealing(Shared):
         await running.open()
         assert self._known is not None
         async with self._known:
-            self._links[custodian] = running
+            self._links[custodian], self._born[custodian] = running, identity.born
             self._known.notify_all()
 
     def _settings(self, identity: Identity) -> ExchangeSettings:

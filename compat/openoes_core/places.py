@@ -202,6 +202,8 @@ def sdk_errors() -> Iterator[None]:
 def sdk_error(error: Exception) -> OpenOESError:
     """Return one of the house's errors as the SDK's."""
     told = str(error)
+    if isinstance(error, house.SettlementError):
+        told = told.removesuffix(f" ({error.code})")
     match error:
         case BadValue():
             return ValidationError(told, code=error.code)

@@ -15,7 +15,7 @@ from openoes_core.configuration import Configuration
 from openoes_core.connection import RedisConnectionManager
 from openoes_core.custody import Custody
 from openoes_core.dealing import Asked, Dealing
-from openoes_core.errors import ConfigurationError, OpenOESError, SettlementError, ValidationError
+from openoes_core.errors import OpenOESError, SettlementError, ValidationError
 from openoes_core.fields import text, to_message
 from openoes_core.keys import KeyManager
 from openoes_core.places import configuration_of, place_of
@@ -448,7 +448,7 @@ class CreditManager:
         dealing = self._booking.dealing()
         row = dealing.row(custodian, request_id) if custodian in dealing.custodians else None
         if row is None:
-            raise ConfigurationError("the custodian has not sent this request", code="unknown_request")
+            raise ValidationError("the custodian has not sent this request", code="unknown_request")
         if row.state != "pending":
             return self._response(asked, row)
         ok, reason = self.validate_credit_request(
@@ -477,6 +477,8 @@ class CreditManager:
     def _refused(self, custodian: str, asked: Request, reason: str) -> Response:
         """Refuse what was never recorded, and remember that: the same request is refused for ever."""
         response = _rejection(asked, reason, self.inventory(asked["uid"], asked["asset"]))
+        if not self._place.one:
+            return self._said(asked, response)
         client = self.connection_manager.get_wsp_client()
         client.hsetnx(_refusals(custodian), asked["request_id"], json.dumps(response))
         return self._said(asked, self._remembered(custodian, asked["request_id"]) or response)

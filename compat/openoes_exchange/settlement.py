@@ -129,11 +129,12 @@ class SettlementManager:
         )
         self._listen()
         dealing = self._booking.dealing()
-        report.custodian_id = self._custodian_of(user_id, [asset for asset, _ in report.legs])
+        report.custodian_id = self._routed(user_id, [asset for asset, _ in report.legs])
         if publish and not self._place.one:
             house, at_ns = dealing.house, time.time_ns()
-            self._trade(report.custodian_id, report.report_id, user_id, report.legs, house, at_ns)
-            made = self._cycle(report.custodian_id)
+            custodian = report.custodian_id or self._booking.custodian()
+            self._trade(custodian, report.report_id, user_id, report.legs, house, at_ns)
+            made = self._cycle(custodian)
             mine = next((each for each in made if each.user_id == user_id), None)
             if mine is not None:
                 return mine
@@ -265,7 +266,7 @@ class SettlementManager:
         done = []
         for traded in wallets.untaken():
             try:
-                custodian = self._custodian_of(traded.user, [traded.asset])
+                custodian = self._routed(traded.user, [traded.asset]) or self._booking.custodian()
                 self._trade(
                     custodian,
                     f"account-{traded.n}",
@@ -324,14 +325,16 @@ class SettlementManager:
             self._told(custodian, now)
         return reports
 
-    def _custodian_of(self, user: str, assets: Sequence[str]) -> str:
-        """Return the custodian whose credit a user trades on, where only one is possible."""
+    def _routed(self, user: str, assets: Sequence[str]) -> str | None:
+        """Return the custodian on whose credit a user trades, else the only one there is; None if nobody can tell."""
         dealing = self._booking.dealing()
         for asset in assets:
             for custodian, account in dealing.account(user, asset).items():
                 if account != type(account)():
                     return custodian
-        return self._booking.custodian()
+        known = dealing.custodians
+        named = self.config.get("custodian_id")
+        return str(named) if named else known[0] if len(known) == 1 else None
 
     # Confirmations.
 

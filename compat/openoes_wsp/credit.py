@@ -16,8 +16,9 @@ from openoes_core.errors import (
     ValidationError,
 )
 from openoes_core.listening import Listening
+from openoes_core.places import sdk_errors
 
-from heliograph.model.settlement import CreditOrder, amount_text
+from heliograph.model.settlement import CreditOrder, amount_text, positive
 from heliograph.settlement.credit import Request
 from heliograph.settlement.cycle import Cycle
 from openoes_wsp.credit_request import CreditRequest
@@ -301,4 +302,6 @@ def _positive(value: Any) -> Amount:
     found = _read(value)
     if found <= 0:
         raise ValidationError("an amount is positive", field="amount", value=value, code="bad_amount")
+    with sdk_errors():
+        positive(amount_text(found))
     return found

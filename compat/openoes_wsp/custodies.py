@@ -43,7 +43,8 @@ class Custodies:
         self._opening = threading.Lock()
         self._closed = False
         self.when_opened: Callable[[], None] = lambda: None
-        """Called after the first of them was opened."""
+        """Called after each that was opened."""
+        connection_manager.before_close(self.close)
 
     def custodian(self, named: str | None) -> str:
         """Return who it is: whom the call names, else whom the object or the settings name, else the last one named."""

@@ -134,6 +134,11 @@ def cycle(link: str, cycle_id: str) -> str:
     return f"ledger:{part(link)}:cycle:{part(cycle_id)}"
 
 
+def words(link: str, cycle_id: str) -> str:
+    """Return P's hash of whose part of a settlement cycle was confirmed or refused."""
+    return f"ledger:{part(link)}:words:{part(cycle_id)}"
+
+
 def docket(link: str) -> str:
     """Return P's hash of what is begun and not ended: cycles without an outcome, coins on their way out."""
     return f"ledger:{part(link)}:docket"

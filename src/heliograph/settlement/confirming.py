@@ -48,7 +48,7 @@ async def say(
 
     """
     key = link_keys.cycle(custodian.link, cycle_id)
-    words_key = f"{key}:words"
+    words_key = link_keys.words(custodian.link, cycle_id)
 
     def step(batch: Batch) -> Cycle:
         cycle = batch.record_at(Cycle, key)

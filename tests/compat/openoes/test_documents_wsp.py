@@ -26,6 +26,7 @@ def pair() -> Iterator[Pair]:
 @pytest.fixture
 def config(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configuration:
     pair.primary.ask("FLUSHALL")
+    pair.wait_linked()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     config = settings(pair, tmp_path / "exchange")
