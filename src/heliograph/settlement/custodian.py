@@ -42,8 +42,9 @@ from heliograph.settlement.keyring import Keyring, PublicKey, Signer
 from heliograph.settlement.ledger import Position
 from heliograph.settlement.passage import Docket, Kind, Passage, added, entering, leaving, same
 from heliograph.settlement.payouts import Payer, Payouts, passing
-from heliograph.settlement.reconcile import CustodianBooks, Holding
-from heliograph.settlement.records import Cause, record_of
+from heliograph.settlement.primary import Primary
+from heliograph.settlement.reconcile import CustodianBooks
+from heliograph.settlement.records import Cause
 from heliograph.settlement.rounds import Rounds, Sender
 from heliograph.settlement.siblings import Siblings
 from heliograph.settlement.store import Store
@@ -57,7 +58,6 @@ QUARANTINE_MAX: Final = 10_000
 """Messages that are kept aside; of more, the oldest go, so that nobody can fill the primary with junk."""
 SIBLING_S: Final = 0.005
 SIBLING_AWAY_S: Final = 0.5
-_SCANNED: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -135,6 +135,7 @@ class Custodian:
         self._siblings = Siblings(settings.siblings, settings.link)
         self._payouts = Payouts(self._desk, self._store, self._rounds, self._siblings, payer, at)
         self._reading = Asker(settings.primary, name=f"heliograph-custodian-reads:{settings.link}")
+        self._books = Primary(self._reading, settings.link)
         self._waiting: dict[str, set[asyncio.Future[Request]]] = {}
         self._listeners: list[Callable[[Request | Cycle], None]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -424,42 +425,23 @@ class Custodian:
 
     async def positions(self) -> Mapping[tuple[str, str], Position]:
         """Return every user's accounts, by (user, asset), as the primary has them."""
-        prefix = link_keys.position(self.link, "", "")[:-1]
-        found = {}
-        for key in await self._keys(prefix + "*"):
-            user, _, asset = key.removeprefix(prefix).partition(":")
-            place = link_keys.unpart(user), link_keys.unpart(asset)
-            found[place] = record_of(Position, await self._hash(key), key)
-        return found
+        return await self._books.positions()
 
     async def requests(self, *, user: str | None = None, states: Collection[State] | None = None) -> list[Request]:
         """Return the requests, of one user and in some states if that is said, in their order."""
-        prefix = link_keys.request(self.link, "")
-        found = [record_of(Request, await self._hash(key), key) for key in await self._keys(prefix + "*")]
-        wanted = [
+        return [
             request
-            for request in found
+            for request in await self._books.requests()
             if (user is None or request.user == user) and (states is None or request.state in states)
         ]
-        return sorted(wanted, key=lambda request: request.request_seq)
 
     async def cycle_ids(self) -> list[str]:
         """Return the ids of all cycles."""
-        prefix = link_keys.cycle(self.link, "")
-        return sorted(link_keys.unpart(key.removeprefix(prefix)) for key in await self._keys(prefix + "*"))
+        return [cycle.id for cycle in await self._books.cycles()]
 
     async def books(self) -> CustodianBooks:
         """Return everything that the exchange's books are compared with."""
-        positions = await self.positions()
-        cycle_keys = [link_keys.cycle(self.link, cycle_id) for cycle_id in await self.cycle_ids()]
-        kept = [record_of(Cycle, await self._hash(key), key) for key in cycle_keys]
-        cursor = await self._desk.do(lambda batch: batch.cursor, Needs())
-        return CustodianBooks(
-            tuple(Holding(*place, position) for place, position in positions.items()),
-            tuple(await self.requests(states=OPEN)),
-            tuple(kept),
-            cursor,
-        )
+        return await self._books.books()
 
     async def audit(self) -> Audit:
         """Replay the journal, and compare every balance and record on the primary with it.
@@ -483,19 +465,6 @@ class Custodian:
     def refused(self) -> int:
         """How many of the exchange's messages were not accepted since the start."""
         return self._answers.refused.total()
-
-    async def _hash(self, key: str) -> dict[str, str]:
-        flat = await self._reading.ask("HGETALL", key)
-        texts = [item.decode(errors="replace") for item in flat]
-        return dict(zip(texts[::2], texts[1::2], strict=True))
-
-    async def _keys(self, pattern: str) -> list[str]:
-        at, found = b"0", set[str]()
-        while True:
-            at, keys = await self._reading.ask("SCAN", at, "MATCH", pattern, "COUNT", _SCANNED)
-            found.update(key.decode() for key in keys)
-            if at == b"0":
-                return sorted(found)
 
     # The custodian's own tasks.
 
