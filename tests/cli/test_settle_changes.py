@@ -54,6 +54,7 @@ def test_a_pledge_is_answered_and_given_back(both: Parties, capsys: pytest.Captu
         (("retract", "nothing", "l1"), "unknown_cycle"),
         (("unfreeze", "nothing"), "not_frozen"),
         (("freeze", "party", "--code", "x", "--why", "y"), "bad_name"),
+        (("freeze", "link", "--code", "x", "--why", "y", "--until", "1970-01-01"), "bad_freeze"),
     ],
 )
 def test_a_refusal_is_one_line_with_its_code_and_exit_code_1(

@@ -1,5 +1,6 @@
 """What the settings of settlement mean, and what is said of those that are missing or wrong."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,25 @@ def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_journal_is_not_made_by_mistake() -> None:
-    with pytest.raises(ConfigError, match="there is no journal"):
-        Party().open_journal()
-    with Party().open_journal(made=True) as journal:
-        assert journal.cursor().inbox == 0
+    for opened in (Party().journal_to_read, Party().journal_to_sign):
+        with pytest.raises(ConfigError, match="there is no journal"):
+            opened()
+    assert not Path("x.sqlite").exists()
+
+
+def test_limits_are_read_from_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=f"{PREFIX}LIMITS is not set"):
+        Party().limits()
+    monkeypatch.setenv(PREFIX + "LIMITS", "limits.toml")
+    (tmp_path / "limits.toml").write_text('[assets.BTC]\nuser_max = "5"\nday_max = "7.5"\n[default]\nlink_max = "9"\n')
+    limits = Party().limits()
+    assert (limits.of("BTC").user_max, limits.of("BTC").day_max) == (Decimal(5), Decimal("7.5"))
+    assert limits.of("ETH").link_max == Decimal(9)
+
+
+@pytest.mark.parametrize("text", ["x", "[assets.BTC]\nuser_mx = '1'", "[default]\nuser_max = 'NaN'", "worth_max = '1'"])
+def test_a_file_that_is_no_limits_is_told(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "LIMITS", "limits.toml")
+    (tmp_path / "limits.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"limits\.toml"):
+        Party().limits()

@@ -19,7 +19,7 @@ def test_a_request_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_cycle_with_its_legs(capsys: pytest.CaptureFixture[str]) -> None:
-    leg = Entry("l1", "alice", "BTC", Decimal("-2"), state="excluded", code="court_order", reason="file 7")
+    leg = Entry("l1", "alice", "BTC", Decimal(-2), state="excluded", code="court_order", reason="file 7")
     print_cycle(Cycle("c1", "custodian", "refused", cut_off_ns=10**18, attempt=2, legs=(leg,)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["c1", "custodian", "refused", "2001-09-09T01:46:40.000Z", "2", "1"]

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from heliograph.cli.settle_table import instant, print_json, print_table, text
+from heliograph.cli.settle_table import instant, moment, print_json, print_table, text
+from heliograph.errors import ConfigError
 from heliograph.settlement.ledger import Position
 
 
@@ -22,6 +23,24 @@ def test_a_row_is_a_line_where_nobody_watches(capsys: pytest.CaptureFixture[str]
     assert len(lines) == 3
     assert "0.000000000000000001" in lines[1]
     assert "[red]" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("said", "ns"),
+    [
+        ("", None),
+        ("1970-01-01", 0),
+        ("2001-09-09T01:46:40Z", 10**18),
+        ("2001-09-09T03:46:40.000001+02:00", 10**18 + 1000),
+    ],
+)
+def test_an_instant_is_read_as_utc_unless_it_says_otherwise(said: str, ns: int | None) -> None:
+    assert moment(said) == ns
+
+
+def test_what_is_no_instant_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not an instant"):
+        moment("soon")
 
 
 def test_what_stands_in_a_cell() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from heliograph import app
 from heliograph.cli.serve_custodian import until
 from heliograph.cli.settle_parties import Party
+from heliograph.clock import SystemClock
+from heliograph.settlement.credit_policy import CreditPolicy
 from heliograph.settlement.exchange import Exchange, accept
 
 
@@ -31,7 +33,10 @@ def serve(file: Path | None) -> int:
 async def _serve(party: Party) -> int:
     stop = asyncio.Event()
     settings, policy = party.exchange(), party.settings.decide
-    exchange = Exchange(settings, accept if policy == "accept" else None)
+    credit = CreditPolicy(party.limits(), SystemClock()) if policy == "limits" else None
+    exchange = Exchange(settings, accept if policy == "accept" else credit.decide if credit is not None else None)
+    if credit is not None:
+        credit.begin(exchange)
     async with AsyncExitStack() as stack:
         stack.enter_context(app.terminations(stop.set))
         await stack.enter_async_context(exchange)

@@ -4,7 +4,6 @@ import getpass
 import sys
 import time
 import uuid
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -13,7 +12,7 @@ from heliograph.cli import settle_control as control
 from heliograph.cli.serve_custodian import Told
 from heliograph.cli.settle_parties import Party
 from heliograph.cli.settle_show import print_cycle, print_freezes, print_request
-from heliograph.cli.settle_table import print_json, print_table
+from heliograph.cli.settle_table import moment, print_json, print_table
 from heliograph.clock import NS_PER_S
 from heliograph.errors import ConfigError
 from heliograph.model.settlement import CreditOrder, OrderKind, amount_text, positive
@@ -188,6 +187,7 @@ def freeze(party: Party, wanted: Stopping, *, as_json: bool) -> int:
         raise ConfigError(f"unknown level {wanted.level!r}", LEVELS)
     if wanted.direction not in WAYS:
         raise ConfigError(f"unknown direction {wanted.direction!r}", WAYS)
+    until_ns = moment(wanted.until)
     asked = Freeze(
         level=wanted.level,
         direction=wanted.direction,
@@ -195,7 +195,7 @@ def freeze(party: Party, wanted: Stopping, *, as_json: bool) -> int:
         who=wanted.who or getpass.getuser(),
         why=wanted.why,
         since_ns=time.time_ns(),
-        until_ns=_instant(wanted.until),
+        until_ns=0 if until_ns is None else max(1, until_ns),  # 0 would be for ever.
         user=wanted.user,
         asset=wanted.asset,
         delegation=wanted.delegation,
@@ -236,13 +236,3 @@ def status(party: Party, *, as_json: bool) -> int:
     else:
         print_table(("link", "halted", "refused"), [(told.link, told.halted or "no", told.refused)])
     return 1 if told.halted else 0
-
-
-def _instant(said: str) -> int:
-    if not said:
-        return 0
-    try:
-        at = datetime.fromisoformat(said)
-    except ValueError as e:
-        raise ConfigError(f"not an instant: {said!r}", ("2026-01-31T09:30Z",)) from e
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()) * NS_PER_S

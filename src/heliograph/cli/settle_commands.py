@@ -204,3 +204,134 @@ def status(settings: Settings = None, json: Json = False) -> None:
     from heliograph.cli.settle_parties import Party
 
     raise typer.Exit(run(Party(settings), as_json=json))
+
+
+@settle_app.command("credit")
+def credit(
+    user: Annotated[str, typer.Argument(help="Whose; default: everybody's.")] = "",
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Print every account: what lies in custody and is pledged (custodian), what may be traded on it (exchange)."""
+    from heliograph.cli.settle_books import credit as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), user, as_json=json))
+
+
+@settle_app.command("requests")
+def requests(
+    only_open: Annotated[bool, typer.Option("--open", help="Leave out what is decided.")] = False,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Print the requests for credit, of either side."""
+    from heliograph.cli.settle_books import requests as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), only_open=only_open, as_json=json))
+
+
+@settle_app.command("decide")
+def decide(
+    request_id: Annotated[str, typer.Argument(help="The request's name.")],
+    verdict: Annotated[str, typer.Argument(help="accepted or rejected.")],
+    code: Annotated[str, typer.Option("--code", help="Why not, as a code; default: policy.")] = "",
+    reason: Reason = "",
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Decide a request for credit, once and for ever (exchange); what runs there sends the answer."""
+    from heliograph.cli.settle_exchange import decide as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), request_id, verdict, code, reason, as_json=json))
+
+
+@settle_app.command("book")
+def book(
+    file: Annotated[str, typer.Argument(help="One trade a line, as JSON; - for standard input.")],
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Book trades (exchange), each line a list of changes with ref, user, asset, amount, at_ns that sum to zero.
+
+    Exit code 1 if one was refused; the others are booked all the same, and none twice.
+    """
+    from heliograph.cli.settle_exchange import book as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), file, as_json=json))
+
+
+@settle_app.command("report")
+def report(
+    cycle: Annotated[str, typer.Argument(help="The new cycle's name, such as 2026-11-21.")],
+    cut_off: Annotated[str, typer.Option("--cut-off", help="The last instant in it; default: now.")] = "",
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Propose the net of all trades up to an instant to the custodian (exchange); what runs there sends it."""
+    from heliograph.cli.settle_exchange import report as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), cycle, cut_off, as_json=json))
+
+
+@settle_app.command("cycle")
+def cycle(
+    cycle_id: Annotated[str, typer.Argument(help="Which, with its legs; default: all.")] = "",
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Print settlement cycles, of either side."""
+    from heliograph.cli.settle_books import cycle as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), cycle_id, as_json=json))
+
+
+@settle_app.command("freezes")
+def freezes(settings: Settings = None, json: Json = False) -> None:
+    """Print what is frozen (custodian)."""
+    from heliograph.cli.settle_books import freezes as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), as_json=json))
+
+
+@settle_app.command("statement")
+def statement(settings: Settings = None) -> None:
+    """Print our own books as a signed file, with which the other party can `reconcile`."""
+    from heliograph.cli.settle_books import statement as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings)))
+
+
+@settle_app.command("reconcile")
+def reconcile(
+    statement: Annotated[
+        Path | None, typer.Option("--statement", help="The other side's, from `settle statement`; else both at hand.")
+    ] = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Compare both sides' books figure by figure; exit code 1 if a difference has no cause."""
+    from heliograph.cli.settle_books import reconcile as run
+    from heliograph.cli.settle_parties import Party
+
+    raise typer.Exit(run(Party(settings), statement, as_json=json))
+
+
+@settle_app.command("audit")
+def audit(
+    file: Annotated[Path | None, typer.Argument(help="An export; default: the primary as it is.")] = None,
+    export: Annotated[Path | None, typer.Option("--export", help="Also write what was audited to this file.")] = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Replay the custodian's journal, and compare every key with it; exit code 1 with the place of what is wrong."""
+    from heliograph.cli.settle_audit import audit as run
+
+    raise typer.Exit(run(settings, file, export, as_json=json))

@@ -1,19 +1,23 @@
 """What the settings say of one party's end of a link, as what its services and commands want."""
 
 import base64
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
+
+import msgspec
 
 from heliograph import app, config
 from heliograph.bus.endpoint import Endpoint, parse_url
 from heliograph.clock import NS_PER_S
 from heliograph.config import BusSettings, SettlementSettings
-from heliograph.errors import BadValue, ConfigError
+from heliograph.errors import BadValue, ConfigError, SettlementError
 from heliograph.model.settlement import name
 from heliograph.settlement.custodian import CustodianSettings
 from heliograph.settlement.exchange import ExchangeSettings
 from heliograph.settlement.exchange_journal import ExchangeJournal, Policy
 from heliograph.settlement.keyring import KEY_BYTES, Keyring, PublicKey, Signer
+from heliograph.settlement.limits import AssetLimits, Limits, checked
 
 T = TypeVar("T")
 
@@ -117,22 +121,63 @@ class Party:
         """How the exchange nets a cycle."""
         return Policy(self.settings.house)
 
-    def open_journal(self, *, made: bool = False) -> ExchangeJournal:
-        """Return the exchange's journal, to be entered.
+    def limits(self) -> Limits:
+        """Read the file of limits that credit is decided by.
 
-        Args:
-            made: whether it may be made; else it must be there.
+        Raises:
+            ConfigError: it cannot be read, or is no such file.
+
+        """
+        path = _set(self.settings.limits, "limits")
+        try:
+            asked = msgspec.toml.decode(_read(path), type=_Limits)
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise ConfigError(f"{path} is no file of limits: {e}", ('[assets.BTC] with user_max = "5"',)) from e
+        limits = Limits(
+            {asset: each.limits() for asset, each in asked.assets.items()},
+            None if asked.default is None else asked.default.limits(),
+        )
+        try:
+            return checked(limits)
+        except SettlementError as e:
+            raise ConfigError(f"{path}: {e}") from None
+
+    def journal_to_sign(self) -> ExchangeJournal:
+        """Return the exchange's journal, to be entered, for what makes messages.
 
         Raises:
             ConfigError: it is not there, or what it needs is not set.
 
         """
-        if not made and not self.journal.exists():
+        return ExchangeJournal(self._there(), self.link, self.signer(), Keyring(self.peers()))
+
+    def journal_to_read(self) -> ExchangeJournal:
+        """Return the same for what makes no messages, and so needs no keys."""
+        return ExchangeJournal(self._there(), self.link, Signer.generate("reader"), Keyring(()))
+
+    def _there(self) -> Path:
+        if not self.journal.exists():
             raise ConfigError(f"there is no journal {self.journal}: `heliograph serve exchange` makes it")
-        return ExchangeJournal(self.journal, self.link, self.signer(), Keyring(self.peers()))
+        return self.journal
 
     def _endpoint(self, url: str) -> Endpoint:
         return parse_url(app.server_url(self._bus, url) or url)
+
+
+class _AssetLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    user_max: Decimal | None = None
+    link_max: Decimal | None = None
+    day_max: Decimal | None = None
+
+    def limits(self) -> AssetLimits:
+        return AssetLimits(user_max=self.user_max, link_max=self.link_max, day_max=self.day_max)
+
+
+class _Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of limits: haircuts are not in it, since they count for nothing without prices."""
+
+    assets: dict[str, _AssetLimits] = {}
+    default: _AssetLimits | None = None
 
 
 def read_keys(path: Path) -> tuple[PublicKey, ...]:

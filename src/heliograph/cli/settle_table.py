@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from heliograph.clock import iso_ms
+from heliograph.clock import NS_PER_US, iso_ms
+from heliograph.errors import ConfigError
 from heliograph.model.settlement import amount_text
-
 
 PIPE_WIDTH: Final = 10_000
 
@@ -43,6 +44,26 @@ def text(cell: Any) -> str:
 def instant(instant_ns: int) -> str:
     """Return an instant for people; nothing for 0."""
     return iso_ms(instant_ns) if instant_ns else ""
+
+
+def moment(said: str) -> int | None:
+    """Read an instant, in nanoseconds; None for nothing.
+
+    Args:
+        said: in ISO 8601, UTC unless it says otherwise.
+
+    Raises:
+        ConfigError: it is none.
+
+    """
+    if not said:
+        return None
+    try:
+        at = datetime.fromisoformat(said)
+    except ValueError as e:
+        raise ConfigError(f"not an instant: {said!r}", ("2026-01-31T09:30Z",)) from e
+    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
+    return since // timedelta(microseconds=1) * NS_PER_US
 
 
 def _plain(value: Any) -> Any:
