@@ -82,7 +82,7 @@ MAY: Final[dict[tuple[Role, Place], tuple[Table, str]]] = {
     ),
     (Role.CUSTODIAN, Place.REPLICA): (
         {RING: f"{LOOK} xinfo|stream", EXCHANGES: f"{LOOK} xinfo|stream"},
-        "client|id client|tracking",
+        "",
     ),
     (Role.AUDITOR, Place.PRIMARY): ({LEDGER: AUDIT, CUSTODIANS: AUDIT, RING: AUDIT, EXCHANGES: AUDIT}, "multi exec"),
     (Role.AUDITOR, Place.REPLICA): ({LEDGER: AUDIT, CUSTODIANS: AUDIT, RING: AUDIT, EXCHANGES: AUDIT}, ""),

@@ -251,7 +251,7 @@ _KEYLESS: Final[Mapping[tuple[Role, Place], tuple[str, ...]]] = {
         *("unwatch", "script|load", "script|exists", "time", "info", "wait", "waitaof", "client|id", "client|unblock"),
         "scan",  # The primary is its own: it lists its positions, requests and cycles.
     ),
-    (Role.CUSTODIAN, Place.REPLICA): ("client|id", "client|tracking"),
+    (Role.CUSTODIAN, Place.REPLICA): (),
     (Role.EXCHANGE, Place.REPLICA): (),
     # A key is read at one instant with the journal's head, by which it is judged.
     (Role.AUDITOR, Place.PRIMARY): ("multi", "exec"),
