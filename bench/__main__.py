@@ -4,8 +4,8 @@ a: frames to objects, and b: frames to stream entries, flat out. Every figure is
 baseline, ours, baseline, ours. A ratio is the baseline's time over our time for the same frames in the same pair, so
 1.0 is as fast as the barest code and 0.5 is half as fast. c: latency and CPU at a fixed rate, from the socket to the
 stream entry; here a ratio is our figure over the baseline's. d: CPU and memory at 1,000 instruments. e: commits of the
-custodian's ledger and audits of it. What is measured runs on one core, everything else (the venue, the server) on the
-other.
+custodian's ledger and audits of it. f: credit, from a custodian's request to the exchange's replica. What is measured
+runs on one core, everything else (the venue, the server) on the other.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import crowd, flat_out, latency, ledger
+from bench import credit, crowd, flat_out, latency, ledger
 from bench.frames import KINDS
 from bench.running import Tell
 
 HERE: Final = Path(__file__).parent
-FIGURES: Final = ("a", "b", "c", "d", "e")
+FIGURES: Final = ("a", "b", "c", "d", "e", "f")
 
 
 @contextmanager
@@ -112,7 +112,19 @@ def _ledger(arguments: argparse.Namespace, tell: Tell) -> int:
     return 0
 
 
-_PARTS: Final[tuple[Callable[[argparse.Namespace, Tell], int], ...]] = (_flat_out, _latency, _crowd, _ledger)
+def _credit(arguments: argparse.Namespace, tell: Tell) -> int:
+    if "f" not in arguments.figures:
+        return 0
+    result = credit.measure(arguments.requests, arguments.pairs, tell)
+    table = Table("credit", "ours", "bare server", "ratio", box=None)
+    for row in credit.rows(result):
+        table.add_row(*row)
+    Console().print(table)
+    (HERE / "credit.json").write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+_PARTS: Final[tuple[Callable[[argparse.Namespace, Tell], int], ...]] = (_flat_out, _latency, _crowd, _ledger, _credit)
 
 
 def main() -> int:
@@ -125,6 +137,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of c: how long a run is (default 5)")
     parser.add_argument("--stretch", type=float, default=20.0, help="of d: seconds of each stretch (default 20)")
     parser.add_argument("--steps", type=int, default=40_000, help="of e: decisions a run (default 40000)")
+    parser.add_argument("--requests", type=int, default=1_000, help="of f: requests in flight (default 1000)")
     arguments = parser.parse_args()
     status = 0
     for part in _PARTS:

@@ -11,8 +11,9 @@ from heliograph.settlement.link.exchange import Cursor, sendable
 
 AGAIN_NS: Final = 500_000_000
 """How long an answer waits for its acknowledgement before the lowest unacknowledged is sent again."""
-AGAIN_NS_MAX: Final = 30_000_000_000
-"""The longest such wait, which doubles while nothing is acknowledged."""
+AGAIN_NS_MAX: Final = 5_000_000_000
+"""The longest such wait, which doubles while nothing is acknowledged. A mailbox that was wiped while the custodian was
+away is noticed by no other means."""
 WINDOW: Final = 4_096
 """How many answers may be unacknowledged on R at once."""
 MAILBOX_LENGTH: Final = 16_384
