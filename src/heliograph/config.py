@@ -139,6 +139,7 @@ class SettlementSettings(BaseSettings):
     control_socket: Path = Field(
         Path("custodian.sock"), description="Unix socket on which a running custodian takes commands"
     )
+    payer: Path | None = Field(None, description="Program that pays a withdrawal out; none: people do")
     journal: Path | None = Field(None, description="The file that the exchange keeps its state in")
     house: str = Field("house", description="The exchange's own account, which takes part as a user")
     decide: Literal["manual", "accept", "limits"] = Field(

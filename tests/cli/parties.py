@@ -67,7 +67,7 @@ class Parties(msgspec.Struct, frozen=True):
         return json.loads(self.settle(*arguments, "--json", exchange=exchange, code=code))
 
 
-def parties(pair: Pair, link: str, directory: Path, decide: str = "accept", **more: str) -> Parties:
+def parties(pair: Pair, link: str, directory: Path, decide: str = "accept", payer: str = "", **more: str) -> Parties:
     """Make keys and settings of both parties of a link; more are the exchange's."""
     made = Parties(directory)
     for name, reader in (("custodian-1", "exchange"), ("exchange-1", "custodian")):
@@ -83,6 +83,8 @@ def parties(pair: Pair, link: str, directory: Path, decide: str = "accept", **mo
         "control_socket": str(made.control),
         "dispute_window": "0",
     }
+    if payer:
+        ours["payer"] = payer
     theirs = {
         "journal": str(made.journal),
         "key": str(directory / "exchange-1.pem"),

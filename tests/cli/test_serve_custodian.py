@@ -1,6 +1,7 @@
 """`heliograph serve custodian` as a process."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,20 @@ async def test_whoever_is_taken_over_says_so_and_ends_with_code_1(pair: Pair, tm
         said = custodian.error().splitlines()[-1]
     assert said.startswith("heliograph: another custodian has taken this link over")
     assert said.endswith("(fenced)")
+
+
+def test_a_withdrawal_is_paid_by_the_program_of_the_settings(pair: Pair, tmp_path: Path) -> None:
+    fifo, payer = tmp_path / "paid", tmp_path / "payer"
+    os.mkfifo(fifo)
+    payer.write_text(f'#!/bin/sh\necho "$*" > {fifo}\n')
+    payer.chmod(0o700)
+    made = parties(pair, "pays", tmp_path, payer=str(payer))
+    with running("serve", "custodian", *made.custodian) as custodian:
+        custodian.line()
+        made.settle("deposit", "alice", "BTC", "3", "--reference", "wire-1")
+        made.settle("withdraw", "alice", "BTC", "2", "--reference", "out-1", "--chain", "Bitcoin")
+        assert fifo.read_text() == "out-1 alice BTC 2 Bitcoin \n"
+        assert custodian.stop() == 0
 
 
 def test_a_primary_that_is_away_is_told(pair: Pair, tmp_path: Path) -> None:

@@ -39,3 +39,16 @@ def test_another_links_journal_is_refused(pair: Pair, tmp_path: Path) -> None:
     ended = finished("serve", "exchange", *made.exchange)
     assert ended.returncode == 1
     assert b"(foreign_journal)" in ended.stderr.splitlines()[-1]
+
+
+def test_it_decides_by_the_limits_of_a_file(pair: Pair, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    made = parties(pair, "limits", tmp_path, decide="limits", limits=str(limits))
+    ended = finished("serve", "exchange", *made.exchange)
+    assert (ended.returncode, b"limits.toml cannot be read" in ended.stderr) == (2, True)
+    limits.write_text('[assets.BTC]\nuser_max = "5"\n')
+    with made.serving():
+        made.settle("deposit", "alice", "BTC", "10", "--reference", "wire-1")
+        assert made.told("pledge", "alice", "BTC", "5")["state"] == "posted"
+        refused = made.told("pledge", "alice", "BTC", "0.1", code=1)
+        assert (refused["state"], refused["code"]) == ("void", "over_user_limit")

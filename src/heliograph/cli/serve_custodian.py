@@ -12,6 +12,7 @@ from heliograph import app
 from heliograph.cli import settle_control as control
 from heliograph.cli.settle_control import Control
 from heliograph.cli.settle_parties import Party
+from heliograph.cli.settle_payer import paying
 from heliograph.errors import SettlementError
 from heliograph.model.settlement import positive
 from heliograph.settlement.credit import Request
@@ -45,12 +46,12 @@ def serve(file: Path | None) -> int:
     party = Party(file)
     settings = party.custodian()
     app.configure_logging("INFO")
-    return app.run_loop(_serve(settings, party.control))
+    return app.run_loop(_serve(settings, party.control, party.settings.payer))
 
 
-async def _serve(settings: CustodianSettings, path: Path) -> int:
+async def _serve(settings: CustodianSettings, path: Path, program: Path | None) -> int:
     stop = asyncio.Event()
-    custodian = Custodian(settings)
+    custodian = Custodian(settings, payer=None if program is None else paying(program))
 
     async def obey(command: control.Command) -> Any:
         return await done(custodian, command)

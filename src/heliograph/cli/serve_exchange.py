@@ -25,7 +25,6 @@ def serve(file: Path | None) -> int:
 
     """
     party = Party(file)
-    party.exchange()  # What is wrong with the settings is told before anything begins.
     app.configure_logging("INFO")
     return app.run_loop(_serve(party))
 
