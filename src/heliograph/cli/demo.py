@@ -136,6 +136,11 @@ def _tell(summary: Mapping[str, Any]) -> None:
         f"of {candles} closed candles and {trades} trades: {summary['lost']} lost, {summary['doubled']} doubled, "
         f"{summary['wrong']} wrong"
     )
+    if summary["unfillable"]:
+        verdict += (
+            f"\n{summary['unfillable']} more were missed while cut off, and told as gaps: the venue's REST gives none "
+            "so old"
+        )
     if summary["unnumbered_missed"]:
         verdict += (
             f"\nwhere a venue does not number its trades, {summary['unnumbered_missed']} were missed while cut off: "

@@ -1,8 +1,8 @@
 """One venue on the demo's stage: its simulator, its feeds, and what its streams are held against."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -15,14 +15,16 @@ from heliograph.marketdata.feed import MarketFeed
 from heliograph.marketdata.publish import StreamSink
 from heliograph.model.instrument import Instrument, MarketId
 from heliograph.model.interval import Interval
-from heliograph.model.market import Channel, Trade
-from heliograph.model.wire import decode_candle, decode_trade
+from heliograph.model.market import Channel, Gap, Trade
+from heliograph.model.wire import decode_candle, decode_gap, decode_trade
 from heliograph.sim.audit import Verdict, audit_candles, audit_trades, audit_unnumbered, numbered_as
 from heliograph.venues.contract import Market, Subscription, Venue
 from heliograph.venues.scene import Aggregate, Fill
 
 BEGIN_S: Final = 20.0
 """How long a feed may take to tell of its first candle."""
+
+Happened = TypeVar("Happened")
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -133,19 +135,25 @@ class Play:
 
         Returns:
             How many holes were found, how many filled and how many duplicates dropped; how many closed candles there
-            should be; of closed candles and trades how many there should be, how many are lost, doubled or wrong; and
-            how many trades were missed where the venue does not number them, so that nobody could know, nor ask for
-            them.
+            should be; of closed candles and trades how many there should be, how many are lost, doubled or wrong; how
+            many are missing and told to be so, since the venue does not give them any more; and how many trades were
+            missed where the venue does not number them, so that nobody could know, nor ask for them.
 
         """
-        verdict, candles, missed = Verdict(), 0, 0
+        verdict, candles, unfillable, missed = Verdict(), 0, 0, 0
         for part in self._parts:
-            found = await self._candles(record, part, until_ns)
+            gaps = await self._gaps(record, part)
+            found, told_missing = await self._candles(record, part, gaps, until_ns)
             candles += found.expected
+            unfillable += told_missing
             verdict += found
             trades = await self._trades(record, part)
             if part.numbered:
-                verdict += audit_trades(self._truth(part, trades, until_ns), trades)
+                truth = self._truth(part, trades, until_ns)
+                numbers = {trade.sequence for trade in trades}
+                known = without_gaps(truth, numbers, spans_of_trades(gaps), lambda trade: trade.id)
+                unfillable += len(truth) - len(known)
+                verdict += audit_trades(known, trades)
             else:
                 market, symbol = part.instrument.market, part.instrument.venue_symbol
                 found = audit_unnumbered(self.sim.ledger.fills(market, symbol, part.trades_since_ns, until_ns), trades)
@@ -161,10 +169,11 @@ class Play:
             "lost": verdict.lost,
             "doubled": verdict.doubled,
             "wrong": verdict.wrong + verdict.invented + verdict.disordered,
+            "unfillable": unfillable,
             "unnumbered_missed": missed,
         }
 
-    async def _candles(self, record: Record, part: _Part, until_ns: int) -> Verdict:
+    async def _candles(self, record: Record, part: _Part, gaps: Sequence[Gap], until_ns: int) -> tuple[Verdict, int]:
         instrument = part.instrument
         entries = await record.reader.entries(keys.candles(instrument, part.interval))
         candles = [decode_candle(entry.data, instrument, 0) for entry in entries]
@@ -172,7 +181,14 @@ class Play:
         # The record is whole from the first candle on that the venue told of; some say nothing before the first trade.
         since_ns = max([part.candles_since_ns, *(candle.open_ns for candle in candles[:1])])
         bars = self.sim.ledger.candles(market, symbol, part.interval, since_ns, until_ns)
-        return audit_candles([bar for bar in bars if bar.end_ns <= until_ns], candles)
+        truth = [bar for bar in bars if bar.end_ns <= until_ns]
+        opens = {candle.open_ns for candle in candles if candle.closed}
+        known = without_gaps(truth, opens, spans_of_candles(gaps, part.interval), lambda bar: bar.open_ns)
+        return audit_candles(known, candles), len(truth) - len(known)
+
+    async def _gaps(self, record: Record, part: _Part) -> list[Gap]:
+        entries = await record.reader.entries(keys.of_kind(part.instrument, Gap))
+        return [decode_gap(entry.data, part.instrument) for entry in entries]
 
     async def _trades(self, record: Record, part: _Part) -> list[Trade]:
         entries = await record.reader.entries(keys.of_kind(part.instrument, Trade))
@@ -189,3 +205,39 @@ class Play:
         )
         begin = next((trade.sequence for trade in told if trade.sequence is not None), 0)
         return [trade for trade in truth if trade.id >= begin]
+
+
+def spans_of_trades(gaps: Sequence[Gap]) -> list[range]:
+    """Return the numbers of the trades that are told to be missing, where the gap names them."""
+    return [
+        range(gap.from_sequence, gap.to_sequence)
+        for gap in gaps
+        if gap.channel is Channel.TRADES and gap.from_sequence is not None and gap.to_sequence is not None
+    ]
+
+
+def spans_of_candles(gaps: Sequence[Gap], interval: Interval) -> list[range]:
+    """Return when the candles of an interval open, in nanoseconds, that are told to be missing."""
+    return [
+        range(gap.from_ns, gap.to_ns)
+        for gap in gaps
+        if gap.channel is Channel.CANDLES
+        and gap.interval == interval
+        and gap.from_ns is not None
+        and gap.to_ns is not None
+    ]
+
+
+def without_gaps(
+    truth: Sequence[Happened], told: Collection[int | None], spans: Sequence[range], place: Callable[[Happened], int]
+) -> list[Happened]:
+    """Return what happened without what is neither told nor lost: a gap says that it is missing.
+
+    Args:
+        truth: what happened.
+        told: the places of what the record has.
+        spans: the places that the gaps name.
+        place: where something is, in the same terms.
+
+    """
+    return [each for each in truth if place(each) in told or not any(place(each) in span for span in spans)]
