@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.bus.embedded_pair import Pair
+from heliograph.cli.acl import Wanted, apply
 from heliograph.cli.settle_parties import Party
 from heliograph.settlement.custodian import Custodian
 from tests.cli.parties import Parties, parties
@@ -84,3 +85,30 @@ def test_what_cannot_be_audited_is_told(
     monkeypatch.setenv("HELIOGRAPH_SETTLEMENT_LINK", "nothing")
     made.settle("audit", "--export", str(tmp_path / "empty"), code=1)
     assert "knows no link 'nothing' (unknown_link)" in capsys.readouterr().err
+
+
+def test_everything_is_done_with_the_least_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roles = ("admin", "custodian", "exchange", "auditor", "replication")
+    for role in roles:
+        monkeypatch.setenv(f"HELIOGRAPH_ACL_{role.upper()}", f"{role}-{role}-{role}")
+    with Pair() as pair:
+        made = parties(pair, "least", tmp_path)
+        wanted = Wanted(link="least", primary=[pair.primary.url], replica=[pair.replica.url])
+        assert apply(wanted, default_off=False, as_json=True) == 0
+        ours, theirs = Path(made.custodian[1]), Path(made.exchange[1])
+        bare = ours.read_text()
+        ours.write_text(bare.replace("redis://", "redis://custodian:custodian-custodian-custodian@"))
+        theirs.write_text(theirs.read_text().replace("redis://", "redis://exchange:exchange-exchange-exchange@"))
+        statement = tmp_path / "statement"
+        with made.serving():
+            made.settle("deposit", "alice", "BTC", "10", "--reference", "wire-1")
+            made.settle("pledge", "alice", "BTC", "4")
+            statement.write_text(made.settle("statement", exchange=True))
+        assert made.told("audit")["unseen"] == []
+        ours.write_text(bare.replace("redis://", "redis://auditor:auditor-auditor-auditor@"))
+        audited = made.told("audit")
+        assert (audited["entries"], audited["findings"]) == (3, [])
+        assert "CI:*" in [unseen["place"] for unseen in audited["unseen"]]
+        assert "not looked at: CI:*" in made.settle("audit")
+        assert made.told("reconcile", "--statement", str(statement))["agreed"]
+        assert made.told("credit")["custodian"][0]["credit"] == "4"

@@ -12,7 +12,7 @@ from heliograph.settlement.ledger import Position
 from heliograph.settlement.link import custodian, exchange
 from heliograph.settlement.netting import Flow
 from heliograph.settlement.reconcile import CustodianBooks, ExchangeBooks, Holding, Trader
-from heliograph.settlement.statement import Books, read, stated
+from heliograph.settlement.statement import Books, Statement, read, stated
 from heliograph.settlement.trading import Account
 from tests.settlement.byhand import EXCHANGE_KEY
 
@@ -76,3 +76,13 @@ def test_a_key_makes_no_statement_of_what_came_after_its_revocation() -> None:
     assert refused.value.code == "revoked_key"
     until = Keyring([msgspec.structs.replace(EXCHANGE_KEY.public(), until_seq=7)])
     assert read(stated(EXCHANGE_KEY, "acme", THEIRS, 42), "acme", until)[0] == THEIRS
+
+
+def test_a_revoked_key_cannot_pretend_to_be_of_earlier_days() -> None:
+    said = msgspec.json.decode(stated(EXCHANGE_KEY, "acme", THEIRS, 42), type=Statement)
+    bare = msgspec.structs.replace(said, seq=6, sig="")
+    signed = msgspec.structs.replace(bare, sig=EXCHANGE_KEY.sign(msgspec.json.encode(bare)))
+    revoked = Keyring([msgspec.structs.replace(EXCHANGE_KEY.public(), until_seq=6)])
+    with pytest.raises(SettlementError) as refused:
+        read(msgspec.json.encode(signed), "acme", revoked)
+    assert refused.value.code == "revoked_key"
