@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from heliograph.metrics import FeedCollector, FeedMetrics, WorkerMetrics
+from heliograph.metrics import FeedCollector, FeedMetrics, LinkCollector, LinkMetrics, WorkerMetrics
 
 DOCUMENTED = {
     "connector_quotes_processed_total",
@@ -82,3 +82,22 @@ def test_a_feed_worker_is_shown_where_there_is_one() -> None:
     assert 'heliograph_feed_shards{contract_type="spot",exchange="binance"} 11.0' in lines
     assert 'heliograph_feed_shard_moves_total{outcome="lost"} 2.0' in lines
     assert 'heliograph_feed_shard_moves_total{outcome="taken"} 0.0' in lines
+
+
+def test_both_ends_of_a_link_are_told_apart() -> None:
+    def end(side: str) -> LinkMetrics:
+        known = {"unacknowledged": 3, "unpublished": 2, "waiting": 1, "reloads": 4}
+        return LinkMetrics(side, "acme", halted=side == "exchange", refused={"bad_signature": 5}, **known)
+
+    registry = CollectorRegistry()
+    registry.register(LinkCollector([lambda: end("custodian"), lambda: end("exchange")]))
+    lines = generate_latest(registry).decode().splitlines()
+    found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert found['heliograph_settlement_halted{link="acme",side="custodian"}'] == "0.0"
+    assert found['heliograph_settlement_halted{link="acme",side="exchange"}'] == "1.0"
+    assert found['heliograph_settlement_unacknowledged{link="acme",side="custodian"}'] == "3.0"
+    assert found['heliograph_settlement_unpublished{link="acme",side="custodian"}'] == "2.0"
+    assert found['heliograph_settlement_waiting{link="acme",side="custodian"}'] == "1.0"
+    assert found['heliograph_settlement_reloads_total{link="acme",side="exchange"}'] == "4.0"
+    refused = 'heliograph_settlement_refused_total{code="bad_signature",link="acme",side="custodian"}'
+    assert found[refused] == "5.0"

@@ -6,7 +6,7 @@ scraped, under the documented names of the OHLCV connector (`connector_…`) and
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from prometheus_client.core import (
@@ -82,6 +82,75 @@ class WorkerMetrics:
         self.moves: Counter[str] = Counter({"taken": 0, "given_back": 0, "lost": 0})
 
 
+class LinkMetrics:
+    """One end of a settlement link as it is at a moment.
+
+    Args:
+        side: `custodian` or `exchange`.
+        link: which.
+        halted: whether a person must look before anything goes on.
+        unacknowledged: messages that the other side is not known to have.
+        unpublished: of a custodian's, those that a sibling of the primary has not got yet.
+        waiting: of the other side's messages, those that wait for their turn.
+        refused: messages that were not accepted, by their code.
+        reloads: how often the primary was read again, or the replica connected to.
+
+    """
+
+    def __init__(
+        self,
+        side: str,
+        link: str,
+        *,
+        halted: bool,
+        unacknowledged: int,
+        unpublished: int,
+        waiting: int,
+        refused: Mapping[str, int],
+        reloads: int,
+    ) -> None:
+        self.side = side
+        self.link = link
+        self.halted = halted
+        self.unacknowledged = unacknowledged
+        self.unpublished = unpublished
+        self.waiting = waiting
+        self.refused = dict(refused)
+        self.reloads = reloads
+
+
+class LinkCollector(Collector):
+    """Renders the ends of settlement links at scrape time.
+
+    Args:
+        ends: each tells how it is when it is asked.
+
+    """
+
+    def __init__(self, ends: Sequence[Callable[[], LinkMetrics]]) -> None:
+        self._ends = ends
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        found = [end() for end in self._ends]
+        for name, what in _LINK_GAUGES:
+            gauge = GaugeMetricFamily(f"heliograph_settlement_{name}", what, labels=_LINK_LABELS)
+            for end in found:
+                gauge.add_metric([end.side, end.link], float(getattr(end, name)))
+            yield gauge
+        refused = CounterMetricFamily(
+            "heliograph_settlement_refused", "Messages that were not accepted.", labels=[*_LINK_LABELS, "code"]
+        )
+        reloads = CounterMetricFamily(
+            "heliograph_settlement_reloads", "Times that memory was dropped and read again.", labels=_LINK_LABELS
+        )
+        for end in found:
+            reloads.add_metric([end.side, end.link], end.reloads)
+            for code, count in sorted(end.refused.items()):
+                refused.add_metric([end.side, end.link, code], count)
+        yield from (refused, reloads)
+
+
 class FeedCollector(Collector):
     """Renders every registered feed's counters at scrape time."""
 
@@ -153,6 +222,13 @@ class FeedCollector(Collector):
         return family
 
 
+_LINK_LABELS = ("side", "link")
+_LINK_GAUGES = (
+    ("halted", "1 if nothing goes on before a person has looked."),
+    ("unacknowledged", "Messages that the other side is not known to have."),
+    ("unpublished", "Messages that a sibling of the primary has not got yet."),
+    ("waiting", "Messages of the other side that wait for their turn or for a decision."),
+)
 _COUNTERS = (
     ("reconnections", "reconnections", "Connections made again."),
     ("queue_blocking_events", "queue_blocked", "Times a full queue held the socket back."),

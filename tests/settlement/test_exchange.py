@@ -155,6 +155,21 @@ async def test_a_decider_that_fails_leaves_the_request_for_a_person(pair: Pair, 
         assert (await custodian.final("r1", 5)).state == "posted"
 
 
+async def test_each_side_tells_how_its_end_of_the_link_is(pair: Pair, link: str, tmp_path: Path) -> None:
+    async with both(pair, link, tmp_path) as (custodian, exchange):
+        await custodian.request("r1", FIVE)
+        await custodian.final("r1", 5)
+
+        async def quiet() -> bool:
+            ours, theirs = custodian.metrics(), exchange.metrics()
+            return (ours.unacknowledged, ours.unpublished, ours.waiting, theirs.unacknowledged) == (0, 0, 0, 0)
+
+        await eventually(quiet)
+        assert not custodian.metrics().halted
+        assert not exchange.metrics().halted
+        assert custodian.metrics().refused == {}
+
+
 async def test_a_slow_decision_holds_up_no_other(pair: Pair, link: str, tmp_path: Path) -> None:
     enough = asyncio.Event()
 

@@ -101,6 +101,11 @@ class Answers:
         self.scans = 0
         """How often the mailbox was read whole."""
 
+    @property
+    def waiting(self) -> int:
+        """How many answers are here and have not taken effect."""
+        return len(self._waiting)
+
     def after(self, applied: int, count: int) -> list[Opened]:
         """Return the answers that follow `applied` without a hole, `count` of them at most."""
         found: list[Opened] = []

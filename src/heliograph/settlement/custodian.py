@@ -25,6 +25,7 @@ from heliograph.bus.asker import Asker
 from heliograph.bus.endpoint import Endpoint
 from heliograph.clock import NS_PER_S, Clock, SystemClock
 from heliograph.errors import BusError, OutcomeUnknown, SettlementError
+from heliograph.metrics import LinkMetrics
 from heliograph.model.settlement import Cancel, CreditOrder, amount_text, name, positive
 from heliograph.settlement import cycle as cycles
 from heliograph.settlement import faces
@@ -40,6 +41,7 @@ from heliograph.settlement.envelope import content, digest
 from heliograph.settlement.freeze import Action, Freeze, Freezes, allow, frozen, lifted
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
 from heliograph.settlement.ledger import Position
+from heliograph.settlement.link.custodian import Cursor
 from heliograph.settlement.passage import Docket, Kind, Passage, added, entering, leaving, same
 from heliograph.settlement.payouts import Payer, Payouts, passing
 from heliograph.settlement.primary import Primary
@@ -465,6 +467,20 @@ class Custodian:
     def refused(self) -> int:
         """How many of the exchange's messages were not accepted since the start."""
         return self._answers.refused.total()
+
+    def metrics(self) -> LinkMetrics:
+        """Return how the link is at this moment, as its metrics show it."""
+        cursor = self._store.cursor if self._store.loaded else Cursor()
+        return LinkMetrics(
+            "custodian",
+            self.link,
+            halted=bool(self.halted),
+            unacknowledged=cursor.published - cursor.trimmed,
+            unpublished=cursor.recorded - cursor.published,
+            waiting=self._answers.waiting,
+            refused=self._answers.refused + self._rounds.disagreed,
+            reloads=self._desk.reloads,
+        )
 
     # The custodian's own tasks.
 

@@ -13,6 +13,7 @@ work on one journal.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -29,6 +30,7 @@ from heliograph.bus.link import pause_s
 from heliograph.bus.reader import Reader
 from heliograph.clock import Clock, SystemClock, iso_ms
 from heliograph.errors import BusError, OutcomeUnknown, SettlementError
+from heliograph.metrics import LinkMetrics
 from heliograph.model.numbers import parse
 from heliograph.model.settlement import CreditOrder, Decision, Leg, Report, amount_text, name
 from heliograph.settlement import faces
@@ -137,8 +139,10 @@ class Exchange:
         self._stack = contextlib.AsyncExitStack()
         self.halted = ""
         """Why nothing is taken any more, empty while all is well: a person must look."""
-        self.refused = 0
-        """How many of the custodian's messages were not accepted since the start."""
+        self.refused: Counter[str] = Counter()
+        """How many of the custodian's messages were not accepted since the start, by their code."""
+        self.unacknowledged = 0
+        """How many answers the custodian is not known to have, as of the last look."""
         self.ended: asyncio.Future[None] | None = None
         """Done once the exchange cannot go on, with the reason."""
 
@@ -305,6 +309,14 @@ class Exchange:
         """Be told of each request that was decided and each cycle that was confirmed, once the journal has it."""
         self._listeners.append(listener)
 
+    def metrics(self) -> LinkMetrics:
+        """Return how the link is at this moment, as its metrics show it."""
+        known = {"unacknowledged": self.unacknowledged, "unpublished": 0, "waiting": len(self._choices)}
+        reloads = self._reading.connections + self._writing.connections
+        return LinkMetrics(
+            "exchange", self.link, halted=bool(self.halted), refused=self.refused, reloads=reloads, **known
+        )
+
     # The exchange's own tasks.
 
     async def _take(self) -> None:
@@ -347,7 +359,7 @@ class Exchange:
     async def _received(self, receipts: Sequence[Receipt]) -> None:
         for receipt in receipts:
             if receipt.outcome == "refused" and receipt.first:
-                self.refused += 1
+                self.refused[receipt.code] += 1
                 _log.warning("message refused", link=self.link, seq=receipt.seq, code=receipt.code)
                 if receipt.code in FREEZING:
                     await self._halt(receipt.code, f"message {receipt.seq}")
@@ -475,6 +487,7 @@ class Exchange:
                 kept = await self._call(self._journal.cursor)
                 acked = await self._acked()
                 cursor = prune(kept, acked)
+                self.unacknowledged = cursor.last - cursor.pruned
                 if acked > kept.pruned and loop.time() >= pruned_at_s + PRUNE_S:
                     self._at("acknowledged")
                     kept = await self._call(self._journal.prune, acked)

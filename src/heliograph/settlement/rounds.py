@@ -136,6 +136,8 @@ class Rounds:
         """Why no more answers are taken: one of `HALTING`, and then a person must look."""
         self.stuck: Counter[str] = Counter()
         """How often a cycle could not be ended, which a person must look at."""
+        self.disagreed: Counter[str] = Counter()
+        """How many answers were rightly signed and made no sense, by their code."""
         self.quarantined: Counter[str] = Counter()
         """How many messages were put aside, by their code."""
         self.docket = Docket()
@@ -249,6 +251,7 @@ class Rounds:
             return
         _log.warning("answer refused", link=self._link, code=error.code, reason=str(error))
         batch.advance("quarantined", said.id, arrival)
+        self.disagreed[error.code] += 1
         raw = msgspec.json.encode(said)
         self._quarantine(batch, error.code, str(error), raw, len(raw))
         if isinstance(message.body, Report) and error.code != "repeated":
