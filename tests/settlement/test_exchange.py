@@ -17,6 +17,7 @@ from heliograph.bus.endpoint import parse_url
 from heliograph.errors import SettlementError
 from heliograph.model.settlement import CreditOrder
 from heliograph.settlement.custodian import Custodian
+from heliograph.settlement.envelope import seal
 from heliograph.settlement.exchange import Decider, Exchange, ExchangeSettings, accept
 from heliograph.settlement.exchange_journal import Choice, Policy
 from heliograph.settlement.ledger import Position
@@ -324,3 +325,17 @@ async def test_a_foreign_journal_halts_the_exchange(pair: Pair, link: str, tmp_p
             with pytest.raises(SettlementError) as refused:
                 await stranger.decide(Choice("r1", "accepted"))
             assert refused.value.code == "foreign_journal"
+
+
+async def test_a_broken_chain_halts_the_exchange_at_every_start(pair: Pair, link: str, tmp_path: Path) -> None:
+    stray = seal(CUSTODIAN_KEY, link, "request", 1, "r1", FIVE, 0, "ab" * 32)
+    pair.primary.ask("XADD", link_keys.out(link), "1-0", "data", stray.raw)
+    await pair.linked()
+    for _ in range(2):
+        async with Exchange(exchange_settings(pair, link, tmp_path), accept) as exchange:
+
+            async def halted(exchange: Exchange = exchange) -> str:
+                return exchange.halted
+
+            await eventually(halted)
+            assert exchange.halted == "broken_chain"

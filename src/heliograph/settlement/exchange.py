@@ -361,8 +361,8 @@ class Exchange:
             if receipt.outcome == "refused" and receipt.first:
                 self.refused[receipt.code] += 1
                 _log.warning("message refused", link=self.link, seq=receipt.seq, code=receipt.code)
-                if receipt.code in FREEZING:
-                    await self._halt(receipt.code, f"message {receipt.seq}")
+            if receipt.outcome == "refused" and receipt.code in FREEZING:
+                await self._halt(receipt.code, f"message {receipt.seq}")
         # What another process on the same journal took is a duplicate here, and may be left for us to decide.
         kinds = {receipt.kind for receipt in receipts if receipt.outcome in ("taken", "duplicate")}
         if "request" in kinds:
