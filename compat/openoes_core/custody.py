@@ -65,7 +65,7 @@ class Custody(Shared):
 
     def begin(self) -> None:
         """Take the writer's place on the primary."""
-        identity = introduced(self._client, self.custodian)
+        identity = introduced(self._client, self.custodian, self._config)
         signer, theirs = custodian_keys(self._config, identity)
         settings = CustodianSettings(
             link=identity.link,

@@ -32,6 +32,7 @@ from openoes_core.places import (
     identity_of,
     journal_path,
     link_key,
+    named,
     sdk_errors,
 )
 from openoes_core.running import Running, Shared
@@ -114,7 +115,7 @@ class Dealing(Shared):
 
     def end(self) -> None:
         """End, and leave no thread."""
-        if self._watching is not None:
+        if self._known is not None:
             self._bridge.call(self._end)
         self._bridge.close()
 
@@ -210,6 +211,10 @@ class Dealing(Shared):
 
     async def _begin(self) -> None:
         self._known = asyncio.Condition()
+        if (identities := named(self._config)) is not None:
+            for identity in identities:
+                await self._open(identity)
+            return
         async with Asker(self.place.replica, name="openoes-links") as asker:
             entries = await asker.ask("XRANGE", REGISTRY, "-", "+")
             for _, fields in entries:
@@ -243,7 +248,10 @@ class Dealing(Shared):
         flat = [item.decode() for item in await asker.ask("HGETALL", link_key(custodian))]
         if not flat:
             return
-        identity = identity_of(custodian, dict(zip(flat[::2], flat[1::2], strict=True)))
+        await self._open(identity_of(custodian, dict(zip(flat[::2], flat[1::2], strict=True))))
+
+    async def _open(self, identity: Identity) -> None:
+        custodian = identity.link
         if self._born.get(custodian) == identity.born:
             return
         if (before := self._links.pop(custodian, None)) is not None:

@@ -38,6 +38,8 @@ HOUSE: Final = "house"
 """The exchange's own account, where the settings do not say (`settlement.house`)."""
 CUSTODIAN: Final = "custodian"
 """What a custodian is called where nobody says."""
+KEYED: Final = "keyed"
+"""What stands for the birth of a link whose parties have keys of their own."""
 _PLACE: Final = "openoes:place"
 _FIELDS: Final = ("born", "custodian_key", "exchange_key")
 
@@ -101,15 +103,18 @@ def endpoint_of(client: redis.Redis) -> Endpoint:
 
 def link_key(custodian: str) -> str:
     """Return the primary's hash of what both parties know of a custodian's link."""
-    return f"openoes:link:{part(custodian)}"
+    return f"link:{part(custodian)}:introduced"
 
 
-def introduced(client: redis.Redis, custodian: str) -> Identity:
+def introduced(client: redis.Redis, custodian: str, config: Configuration) -> Identity:
     """Return a custodian's link, which is made if there is none, and let the exchange know of it.
+
+    A custodian with a key of its own makes nothing known: the exchange has its name and key in the settings.
 
     Args:
         client: of the custodian's primary.
         custodian: its name.
+        config: the settings.
 
     Raises:
         OpenOESError: the server refused or is away; `ValidationError`: nobody is called that.
@@ -117,6 +122,8 @@ def introduced(client: redis.Redis, custodian: str) -> Identity:
     """
     with sdk_errors():
         name(custodian, "custodian")
+    if config.get("settlement.custodian_key"):
+        return Identity(custodian, KEYED, "", "")
     key = link_key(custodian)
     try:
         if client.hexists(key, "born") and client.xlen(REGISTRY):
@@ -136,6 +143,21 @@ def introduced(client: redis.Redis, custodian: str) -> Identity:
 def identity_of(custodian: str, fields: Mapping[str, str]) -> Identity:
     """Read what both parties know of a link."""
     return Identity(custodian, *(fields[field] for field in _FIELDS))
+
+
+def named(config: Configuration) -> list[Identity] | None:
+    """Return the links that an exchange with keys of its own has, None if it learns of them on its replica.
+
+    Raises:
+        ConfigurationError: it has a key, and no custodians are named.
+
+    """
+    custodians = config.get("settlement.custodians")
+    if not config.get("settlement.exchange_key"):
+        return None
+    if not isinstance(custodians, list) or not custodians:
+        raise ConfigurationError("with keys of one's own the custodians are named", parameter="settlement.custodians")
+    return [Identity(str(custodian), KEYED, "", "") for custodian in custodians]
 
 
 def journal_path(config: Configuration, identity: Identity) -> Path:
@@ -239,6 +261,8 @@ def wallets_path(config: Configuration, place: Place, manager: RedisConnectionMa
         OpenOESError: the server refused, or is away.
 
     """
+    if named(config) is not None:
+        return journal_path(config, Identity("accounts", KEYED, "", ""))
     born = None
     try:
         client = manager.get_wsp_client()

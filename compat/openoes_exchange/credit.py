@@ -502,7 +502,7 @@ class Inventories:
 
 
 def _refusals(custodian: str) -> str:
-    return f"openoes:refused:{part(custodian)}"
+    return f"link:{part(custodian)}:refused"
 
 
 def _rejection(asked: Request, reason: str, credit: CreditInventory | None = None) -> Response:

@@ -142,7 +142,8 @@ class PledgeManager:
             OpenOESError: the server is away.
 
         """
-        self._face().once()
+        if place_of(self.connection_manager).one:
+            self._face().once()
         taken: list[PledgeResponse] = []
         with self._answered:
             if not run_once and callback is not None and not self._waiting:

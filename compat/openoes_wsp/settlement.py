@@ -231,7 +231,7 @@ class SettlementClient:
                     report.mark_processing()
             self._handed.add(report.report_id)
         client = self.connection_manager.get_wsp_client()
-        client.sadd(self._delivered_key(), report.report_id)
+        client.hset(self._delivered_key(), report.report_id, "1")
         return True
 
     def _look(self) -> None:
@@ -270,7 +270,7 @@ class SettlementClient:
             if known is None:
                 self._reports[report.report_id] = report
                 client = self.connection_manager.get_wsp_client()
-                if not client.sismember(self._delivered_key(), report.report_id):
+                if not client.hexists(self._delivered_key(), report.report_id):
                     self._fresh[report.report_id] = report
             elif report.is_completed() and not known.is_failed():
                 known.mark_completed()
@@ -353,4 +353,4 @@ class SettlementClient:
         return False
 
     def _delivered_key(self) -> str:
-        return f"openoes:delivered:{part(self._custodies.custodian(None))}"
+        return f"link:{part(self._custodies.custodian(None))}:delivered"
