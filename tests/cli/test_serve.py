@@ -22,6 +22,19 @@ async def quotes(url: str, symbols: list[str], count: int) -> list[dict[str, obj
         return [message.json() async for message in socket]
 
 
+async def until_told(url: str, symbols: list[str]) -> set[object]:
+    """Listen until each of the symbols was told of, however early the others are; return what was."""
+    wish = {"exchange": "binance", "contract_type": "spot", "symbols": symbols}
+    told: set[object] = set()
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket, asyncio.timeout(30):
+        await socket.send_json(wish)
+        async for message in socket:
+            told |= {quote["symbol"] for quote in [message.json()] if quote["type"] == "quote"}
+            if told >= set(symbols):
+                break
+    return told
+
+
 async def status(url: str) -> tuple[int, dict[str, object]]:
     async with aiohttp.ClientSession() as session, session.get(f"{url}/ready") as answer:
         return answer.status, json.loads(await answer.text())
@@ -107,8 +120,7 @@ async def test_two_parts_are_the_whole(valkey: Server) -> None:
             running("serve", "gateway", "--port", "0", *shared) as gateway,
         ):
             probes = [feed.said()["probes"] for feed in (one, other)]
-            _, *told = await quotes(gateway.said()["websocket"], symbols, 60)
-            assert {q["symbol"] for q in told} == set(symbols)
+            assert await until_told(gateway.said()["websocket"], symbols) == set(symbols)
             held = [await metric(url, "heliograph_feed_shards{") for url in probes]
             assert all(held)
             assert sum(held) == len({keys.shard_of(InstrumentId(name)) for name in wanted})
