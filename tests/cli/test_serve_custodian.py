@@ -6,10 +6,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from heliograph.bus.embedded_pair import Pair
+from heliograph.cli.serve_custodian import probed
 from heliograph.cli.settle_parties import Party
+from heliograph.metrics import LinkMetrics
 from heliograph.settlement.custodian import Custodian
 from tests.cli.commands import finished, running
 from tests.cli.parties import parties
@@ -67,6 +70,36 @@ def test_a_withdrawal_is_paid_by_the_program_of_the_settings(pair: Pair, tmp_pat
         made.settle("withdraw", "alice", "BTC", "2", "--reference", "out-1", "--chain", "Bitcoin")
         assert fifo.read_text() == "out-1 alice BTC 2 Bitcoin \n"
         assert custodian.stop() == 0
+
+
+async def test_probes_tell_that_it_is_ready_and_how_the_link_is(pair: Pair, tmp_path: Path) -> None:
+    made = parties(pair, "probed", tmp_path)
+    for role, options in (("exchange", made.exchange), ("custodian", made.custodian)):
+        with running("serve", role, *options, "--probe-port", "0") as service:
+            url = (await asyncio.to_thread(service.said))["probes"]
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{url}/ready") as answer:
+                    assert answer.status == 200
+                async with session.get(f"{url}/metrics") as answer:
+                    lines = (await answer.text()).splitlines()
+            (halted,) = [line for line in lines if line.startswith("heliograph_settlement_halted{")]
+            assert f'side="{role}"' in halted
+            assert halted.endswith(" 0.0")
+            assert await asyncio.to_thread(service.stop) == 0
+
+
+async def test_a_halted_link_is_not_ready() -> None:
+    halted = False
+
+    def end() -> LinkMetrics:
+        return LinkMetrics(
+            "custodian", "x", halted=halted, unacknowledged=0, unpublished=0, waiting=0, refused={}, reloads=0
+        )
+
+    async with probed(end, None, 0) as url, aiohttp.ClientSession() as session:
+        for halted, status in ((False, 200), (True, 503)):  # noqa: B007  # `end` reads it
+            async with session.get(f"{url}/ready") as answer:
+                assert answer.status == status
 
 
 def test_a_primary_that_is_away_is_told(pair: Pair, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What an operator does at the exchange, on its journal, while its service runs or not."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,8 +30,10 @@ def _trade(ref: str, amount: str, at_ns: int = 7) -> str:
 
 
 def _eventually(made: Parties, arguments: tuple[str, ...], true: Callable[[object], bool], *, exchange: bool) -> object:
-    """Ask again until something is so; each time takes a while by itself."""
-    for _ in range(200):
+    """Ask again until something is so."""
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s:
+        time.sleep(0.02)
         if true(told := made.told(*arguments, exchange=exchange)):
             return told
     raise AssertionError(told)

@@ -282,26 +282,36 @@ def serve(
 ) -> None:
     """Run for good: a feed, a gateway, or both, or one party to settlement; SIGTERM drains and stops.
 
-    A custodian and an exchange go by the settings alone ([settlement], or --config).
+    A custodian and an exchange go by the settings alone ([settlement], or --config), and have probes where --probe-port
+    is given.
     """
     from heliograph.app import Where
     from heliograph.cli.serve import Wanted
     from heliograph.cli.serve import serve as run
 
     if role in ("custodian", "exchange"):
-        _serve_party(role, settings, given=bool(symbols or channel or valkey or host or shard or simulated or endpoint))
+        _serve_party(
+            role,
+            settings,
+            host,
+            probe_port,
+            given=bool(symbols or channel or valkey or port or shard or simulated or endpoint),
+        )
         return
     where = Where(simulated, endpoint)
     wanted = Wanted(role, symbols or [], channel or ["candles"], interval, where, valkey, host, port, probe_port, shard)
     _finish(run(wanted, settings))
 
 
-def _serve_party(role: str, settings: Path | None, *, given: bool) -> None:
+def _serve_party(role: str, settings: Path | None, host: str | None, probe_port: int | None, *, given: bool) -> None:
     if given:
-        raise ConfigError(f"serve {role} goes by the settings alone", ("--config FILE", "HELIOGRAPH_SETTLEMENT_…"))
+        raise ConfigError(
+            f"serve {role} goes by the settings alone",
+            ("--config FILE", "HELIOGRAPH_SETTLEMENT_…", "--probe-port", "--host of the probes"),
+        )
     from heliograph.cli import serve_custodian, serve_exchange
 
-    _finish((serve_custodian if role == "custodian" else serve_exchange).serve(settings))
+    _finish((serve_custodian if role == "custodian" else serve_exchange).serve(settings, host, probe_port))
 
 
 @config_app.command("show")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,10 @@ from heliograph.cli import settle_control as control
 from heliograph.cli.settle_control import Control
 from heliograph.cli.settle_parties import Party
 from heliograph.cli.settle_payer import paying
+from heliograph.clock import SystemClock
 from heliograph.errors import SettlementError
+from heliograph.gateway.probes import open_probes
+from heliograph.metrics import LinkCollector, LinkMetrics
 from heliograph.model.settlement import positive
 from heliograph.settlement.credit import Request
 from heliograph.settlement.custodian import Custodian, CustodianSettings
@@ -31,11 +35,13 @@ class Told(msgspec.Struct, frozen=True):
     """The exchange's messages that were not accepted since the start."""
 
 
-def serve(file: Path | None) -> int:
+def serve(file: Path | None, host: str | None = None, probe_port: int | None = None) -> int:
     """Run until SIGTERM or Ctrl-C, then finish the commands that are under way; return the exit code.
 
     Args:
         file: a TOML file of settings.
+        host: the address of the probes; None: this machine alone.
+        probe_port: their port; 0: a free one; None: there are none.
 
     Raises:
         ConfigError: a setting is missing, or another custodian takes commands at the same socket.
@@ -46,11 +52,12 @@ def serve(file: Path | None) -> int:
     party = Party(file)
     settings = party.custodian()
     app.configure_logging("INFO")
-    return app.run_loop(_serve(settings, party.control, party.settings.payer))
+    return app.run_loop(_serve(settings, party, host, probe_port))
 
 
-async def _serve(settings: CustodianSettings, path: Path, program: Path | None) -> int:
+async def _serve(settings: CustodianSettings, party: Party, host: str | None, probe_port: int | None) -> int:
     stop = asyncio.Event()
+    path, program = party.control, party.settings.payer
     custodian = Custodian(settings, payer=None if program is None else paying(program))
 
     async def obey(command: control.Command) -> Any:
@@ -66,9 +73,26 @@ async def _serve(settings: CustodianSettings, path: Path, program: Path | None) 
         stack.push_async_callback(listening.drain)
         await listening.open()
         about = {"role": "custodian", "link": settings.link, "control": str(path), "key": settings.signer.name}
+        if probe_port is not None:
+            about["probes"] = await stack.enter_async_context(probed(custodian.metrics, host, probe_port))
         print(json.dumps(about), flush=True)
         await until(stop, custodian.ended)
     return 0
+
+
+@asynccontextmanager
+async def probed(end: Callable[[], LinkMetrics], host: str | None, port: int) -> AsyncIterator[str]:
+    """Serve one end's probes while the context lasts, and yield where; a link that is halted is not ready.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+
+    """
+    collector = LinkCollector([end])
+    opened = open_probes(lambda: (), collector, SystemClock(), host or "127.0.0.1", port, lambda: not end().halted)
+    async with opened as probes:
+        yield f"http://{probes.address}"
+        probes.lower()
 
 
 async def until(stop: asyncio.Event, ended: "asyncio.Future[None] | None") -> None:

@@ -6,18 +6,20 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from heliograph import app
-from heliograph.cli.serve_custodian import until
+from heliograph.cli.serve_custodian import probed, until
 from heliograph.cli.settle_parties import Party
 from heliograph.clock import SystemClock
 from heliograph.settlement.credit_policy import CreditPolicy
 from heliograph.settlement.exchange import Exchange, accept
 
 
-def serve(file: Path | None) -> int:
+def serve(file: Path | None, host: str | None = None, probe_port: int | None = None) -> int:
     """Run until SIGTERM or Ctrl-C; return the exit code.
 
     Args:
         file: a TOML file of settings.
+        host: the address of the probes; None: this machine alone.
+        probe_port: their port; 0: a free one; None: there are none.
 
     Raises:
         ConfigError: a setting is missing or cannot be used.
@@ -26,10 +28,10 @@ def serve(file: Path | None) -> int:
     """
     party = Party(file)
     app.configure_logging("INFO")
-    return app.run_loop(_serve(party))
+    return app.run_loop(_serve(party, host, probe_port))
 
 
-async def _serve(party: Party) -> int:
+async def _serve(party: Party, host: str | None, probe_port: int | None) -> int:
     stop = asyncio.Event()
     settings, policy = party.exchange(), party.settings.decide
     credit = CreditPolicy(party.limits(), SystemClock()) if policy == "limits" else None
@@ -46,6 +48,8 @@ async def _serve(party: Party) -> int:
             "key": settings.signer.name,
             "decide": policy,
         }
+        if probe_port is not None:
+            about["probes"] = await stack.enter_async_context(probed(exchange.metrics, host, probe_port))
         print(json.dumps(about), flush=True)
         await until(stop, exchange.ended)
     return 0

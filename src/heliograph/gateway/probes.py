@@ -9,10 +9,11 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from heliograph.clock import NS_PER_S, Clock, iso_ms
 from heliograph.errors import ConfigError
-from heliograph.metrics import FeedCollector, FeedMetrics
+from heliograph.metrics import FeedMetrics
 
 HEALTHY_MESSAGE_S_MAX: Final = 60.0
 """How old a feed's last message may be, in seconds."""
@@ -76,12 +77,20 @@ class Probes:
         feeds: tells which feeds are wanted at present.
         collector: what `/metrics` renders.
         clock: the time of day.
+        sound: tells whether all else is well that a service needs to be ready.
 
     """
 
-    def __init__(self, feeds: Callable[[], Sequence[FeedMetrics]], collector: FeedCollector, clock: Clock) -> None:
+    def __init__(
+        self,
+        feeds: Callable[[], Sequence[FeedMetrics]],
+        collector: Collector,
+        clock: Clock,
+        sound: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.host = ""
         self.port = 0
+        self._sound = sound
         self._feeds = feeds
         self._clock = clock
         self._registry = CollectorRegistry(auto_describe=False)
@@ -104,7 +113,7 @@ class Probes:
                 now = iso_ms(self._clock.now_ns())
                 return _json(200, msgspec.json.encode({"status": "healthy", "timestamp": now}))
             case "/ready":
-                state = readiness(self._feeds(), self._clock.now_ns(), draining=self._draining)
+                state = readiness(self._feeds(), self._clock.now_ns(), draining=self._draining or not self._sound())
                 return _json(200 if state.status == "ready" else 503, msgspec.json.encode(state))
             case "/metrics":
                 kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -123,7 +132,12 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 @asynccontextmanager
 async def open_probes(
-    feeds: Callable[[], Sequence[FeedMetrics]], collector: FeedCollector, clock: Clock, host: str, port: int
+    feeds: Callable[[], Sequence[FeedMetrics]],
+    collector: Collector,
+    clock: Clock,
+    host: str,
+    port: int,
+    sound: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Probes]:
     """Serve the probes' port while the context lasts.
 
@@ -133,12 +147,13 @@ async def open_probes(
         clock: the time of day.
         host: the address to listen on.
         port: the port to listen on; 0: a free one, which the probes' `port` tells.
+        sound: tells whether all else is well that the service needs to be ready.
 
     Raises:
         ConfigError: the address cannot be listened on.
 
     """
-    probes = Probes(feeds, collector, clock)
+    probes = Probes(feeds, collector, clock, sound)
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", probes.answer)
     log = logging.getLogger("heliograph.gateway.probes")
