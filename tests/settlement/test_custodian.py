@@ -230,6 +230,14 @@ async def test_a_second_custodian_ends_the_first(pair: Pair, link: str) -> None:
             assert (await second.deposit("alice", "BTC", TEN, "wire-2")).available == 20
 
 
+async def test_a_custodian_with_nothing_to_do_hears_that_it_was_replaced(pair: Pair, link: str) -> None:
+    async with Custodian(settings(pair, link)) as first, Custodian(settings(pair, link)):
+        assert first.ended is not None
+        with pytest.raises(SettlementError) as ended:
+            await asyncio.wait_for(first.ended, 5)
+        assert ended.value.code == "fenced"
+
+
 async def test_a_settlement_moves_coins_between_users_once(custodian: Custodian, exchange: ByHand) -> None:
     await custodian.deposit("ann", "BTC", TEN, "wire-1")
     await custodian.deposit("house", "USDT", Decimal(90_000), "wire-2")

@@ -155,6 +155,7 @@ class Rounds:
         self._late = []
         if self._ticking:
             self._ticked_ns = now_ns
+            await self._store.check()
             self._late = [name for name, _ in await self._store.open_requests(due_ns=now_ns, count_max=ANSWERS_MAX)]
         decided = [m.envelope.id for m in self._due if isinstance(m.body, Decision)]
         reported = [m.envelope.id for m in self._due if isinstance(m.body, Report)]

@@ -271,6 +271,21 @@ class Store:
                 raise reply
         return replies
 
+    async def check(self) -> None:
+        """Make sure that we write still: who has nothing to write would else not hear of a take-over.
+
+        Raises:
+            SettlementError: `fenced`: somebody else took over, so this process must end.
+            BusError: the primary is away or refuses.
+
+        """
+        key = link_keys.writer(self.link)
+        [flat] = await self._asked([("HGETALL", key)])
+        if self.writer is not None and custodian.fenced(
+            self.writer, record_of(Writer, _fields(flat), key) if flat else None
+        ):
+            raise SettlementError("fenced", f"link {self.link} has another writer: this process must end")
+
     async def open_requests(self, *, due_ns: int | None = None, count_max: int = -1) -> list[tuple[str, int]]:
         """Return the requests without an answer, and their deadlines in milliseconds, 0 for none; the earliest first.
 
