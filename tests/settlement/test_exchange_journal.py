@@ -504,3 +504,22 @@ def test_two_processes_on_one_journal_decide_each_request_once(path: Path, custo
         assert journal.account("alice", "BTC").limit == len(won["accepted"])
         assert journal.cursor() == msgspec.structs.replace(journal.cursor(), inbox=60, last=60)
         assert isinstance(journal.cursor(), Cursor)
+
+
+def test_books_are_all_that_the_journal_knows_at_one_instant(journal: ExchangeJournal, custodian: Sender) -> None:
+    journal.take([custodian.order(f"q{n}", "alice", "BTC", "1") for n in range(3)], 1)
+    journal.decide([Choice(f"q{n}", "accepted") for n in range(3)], 1)
+    for n in (1, 2):
+        journal.trade(
+            [[Change(f"t{n}/{user}", user, "BTC", Decimal(amount), n) for user, amount in (("alice", -1), ("bob", 1))]]
+        )
+    books = journal.books()
+    assert [row.id for row in books.requests] == ["q0", "q1", "q2"]
+    assert {(each.user, each.account.limit, each.account.unreported) for each in books.traders} == {
+        ("alice", Decimal(3), Decimal(-2)),
+        ("bob", Decimal(0), Decimal(2)),
+    }
+    assert books.unreported is not None
+    assert {(flow.user, flow.net) for flow in books.unreported} == {("alice", Decimal(-2)), ("bob", Decimal(2))}
+    assert books.cursor == journal.cursor()
+    assert journal.decide([Choice("q0", "accepted")], 2)  # The journal goes on.

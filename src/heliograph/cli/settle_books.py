@@ -17,11 +17,10 @@ from heliograph.model.settlement import amount_text
 from heliograph.settlement.credit import OPEN, Request
 from heliograph.settlement.exchange_journal import ExchangeJournal
 from heliograph.settlement.keyring import Keyring
-from heliograph.settlement.ledger import EXACT, ZERO, Position
+from heliograph.settlement.ledger import Position
 from heliograph.settlement.link.exchange import Row
-from heliograph.settlement.netting import Flow
 from heliograph.settlement.primary import Primary
-from heliograph.settlement.reconcile import CustodianBooks, ExchangeBooks, Line, Reconciliation, Trader, reconciled
+from heliograph.settlement.reconcile import CustodianBooks, ExchangeBooks, Line, Reconciliation, reconciled
 from heliograph.settlement.statement import read, stated
 from heliograph.settlement.trading import Account
 
@@ -51,22 +50,6 @@ def at_primary(party: Party, look: Callable[[Primary], Awaitable[T]]) -> T:
 
     app.run_loop(run())
     return found[0]
-
-
-def journal_books(journal: ExchangeJournal) -> ExchangeBooks:
-    """Return everything that the custodian's books are compared with, as the exchange's journal has it."""
-    changes = journal.unreported()
-    sums = {(change.user, change.asset): ZERO for change in changes}
-    for change in changes:
-        place = (change.user, change.asset)
-        sums[place] = EXACT.add(sums[place], change.amount)
-    return ExchangeBooks(
-        tuple(Trader(*place, account) for place, account in journal.accounts().items()),
-        tuple(rows_of(journal)),
-        tuple(journal.cycles()),
-        journal.cursor(),
-        tuple(Flow(*place, amount) for place, amount in sums.items()),
-    )
 
 
 def rows_of(journal: ExchangeJournal) -> list[Row]:
@@ -211,7 +194,7 @@ def statement(party: Party) -> int:
         books = at_primary(party, Primary.books)
     else:
         with party.journal_to_read() as journal:
-            books = journal_books(journal)
+            books = journal.books()
     print(stated(party.signer(), party.link, books, time.time_ns()).decode(), end="")
     return 0
 
@@ -259,7 +242,7 @@ def _both(party: Party, theirs: CustodianBooks | ExchangeBooks | None) -> tuple[
     if party.settings.journal is None:
         raise ConfigError("the exchange's books are missing", (_SIDES[1], "--statement FILE of the exchange's"))
     with party.journal_to_read() as journal:
-        return ours, journal_books(journal)
+        return ours, journal.books()
 
 
 def _print(result: Reconciliation) -> None:

@@ -38,13 +38,12 @@ from heliograph.settlement.cycle import Cycle
 from heliograph.settlement.exchange_journal import FREEZING, Choice, ExchangeJournal, Policy, Receipt
 from heliograph.settlement.faces import Face
 from heliograph.settlement.keyring import Keyring, PublicKey, Signer
-from heliograph.settlement.ledger import EXACT, ZERO
 from heliograph.settlement.link.exchange import Row, prune, usable
 from heliograph.settlement.link.pace import Pace, renewed, to_send
 from heliograph.settlement.mailbox import Outgoing
-from heliograph.settlement.netting import Change, Flow
+from heliograph.settlement.netting import Change
 from heliograph.settlement.onlookers import Onlookers
-from heliograph.settlement.reconcile import ExchangeBooks, Trader
+from heliograph.settlement.reconcile import ExchangeBooks
 from heliograph.settlement.trading import Account
 
 T = TypeVar("T")
@@ -291,19 +290,7 @@ class Exchange:
 
     async def books(self) -> ExchangeBooks:
         """Return everything that the custodian's books are compared with."""
-        accounts = await self.accounts()
-        sums: dict[tuple[str, str], Decimal] = {}
-        for change in await self.unreported():
-            place = (change.user, change.asset)
-            sums[place] = EXACT.add(sums.get(place, ZERO), change.amount)
-        cursor = await self._call(self._journal.cursor)
-        return ExchangeBooks(
-            tuple(Trader(*place, account) for place, account in accounts.items()),
-            tuple(await self.requests()),
-            tuple(await self.cycles()),
-            cursor,
-            tuple(Flow(*place, amount) for place, amount in sums.items()),
-        )
+        return await self._call(self._journal.books)
 
     def subscribe(self, listener: Callable[[Row | Cycle], None]) -> None:
         """Be told of each request that was decided and each cycle that was confirmed, once the journal has it."""

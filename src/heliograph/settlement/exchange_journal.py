@@ -32,6 +32,7 @@ from heliograph.settlement.link import exchange
 from heliograph.settlement.link.exchange import Cursor, Row
 from heliograph.settlement.link.sequence import Arrival
 from heliograph.settlement.netting import Change, Netting
+from heliograph.settlement.reconcile import ExchangeBooks
 from heliograph.settlement.trading import Account
 
 BUSY_S: Final = 30.0
@@ -356,6 +357,15 @@ class ExchangeJournal:
         """Return the cycles, of one state or all, by id."""
         with self._look() as rows:
             return rows.cycles(state)
+
+    def books(self) -> ExchangeBooks:
+        """Return everything that the custodian's books are compared with, of one instant."""
+        with self._look() as rows:
+            self._opened_connection().execute("BEGIN")
+            try:
+                return rows.books()
+            finally:
+                self._opened_connection().execute("ROLLBACK")
 
     def quarantined(self) -> list[Quarantined]:
         """Return the messages that were refused, oldest first."""

@@ -12,9 +12,11 @@ import msgspec
 
 from heliograph.model.settlement import CreditOrder
 from heliograph.settlement.cycle import Cycle
-from heliograph.settlement.envelope import Sealed
+from heliograph.settlement.envelope import NS_MAX, Sealed
+from heliograph.settlement.ledger import EXACT, ZERO
 from heliograph.settlement.link.exchange import Cursor, Row
-from heliograph.settlement.netting import Change
+from heliograph.settlement.netting import Change, Flow
+from heliograph.settlement.reconcile import ExchangeBooks, Trader
 from heliograph.settlement.trading import Account
 
 SCHEMA_VERSION: Final = 1
@@ -200,6 +202,21 @@ class Rows:
         """Write a cycle."""
         body = msgspec.json.encode(cycle).decode()
         self._do("INSERT OR REPLACE INTO cycle VALUES (?, ?, ?)", (cycle.id, cycle.state, body))
+
+    def books(self) -> ExchangeBooks:
+        """Return everything that the custodian's books are compared with."""
+        changes = self.unreported(NS_MAX - 1)
+        sums = {(change.user, change.asset): ZERO for change in changes}
+        for change in changes:
+            place = (change.user, change.asset)
+            sums[place] = EXACT.add(sums[place], change.amount)
+        return ExchangeBooks(
+            tuple(Trader(*place, account) for place, account in self.accounts().items()),
+            tuple(self.requests(None, 0, -1)),
+            tuple(self.cycles(None)),
+            self.cursor(),
+            tuple(Flow(*place, amount) for place, amount in sums.items()),
+        )
 
     def quarantine(self, digest: str, refused: Quarantined) -> bool:
         """Keep a message that was refused; return whether it is the first time."""
