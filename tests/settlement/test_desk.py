@@ -15,9 +15,9 @@ from heliograph.bus.endpoint import parse_url
 from heliograph.errors import HeliographError, OutcomeUnknown, SettlementError
 from heliograph.model.settlement import Decision
 from heliograph.settlement import store
-from heliograph.settlement.batch import STEPS_MAX, Batch
+from heliograph.settlement.batch import Batch
 from heliograph.settlement.custodian import Custodian
-from heliograph.settlement.desk import Needs
+from heliograph.settlement.desk import FLIGHTS_MAX, Needs
 from heliograph.settlement.ledger import Position, Transfer
 from heliograph.settlement.records import Cause
 from tests.settlement.byhand import FIVE, TEN, ByHand, eventually, settings
@@ -92,6 +92,14 @@ async def test_a_step_that_fails_halfway_costs_no_other_and_leaves_nothing(share
         assert (await custodian.audit()).clean
 
 
+ALICE = Needs(positions=(("alice", "BTC"),), assets=("BTC",))
+
+
+def _deposited(batch: Batch) -> None:
+    """Take a step that needs nothing to be read."""
+    batch.post(Cause("deposit", "x"), [Transfer("BTC", TEN, "outside", "", "available", "alice")])
+
+
 async def test_whoever_waits_when_the_custodian_is_closed_is_told() -> None:
     with Pair() as pair:
         async with Custodian(settings(pair, "closed")) as custodian:
@@ -99,14 +107,10 @@ async def test_whoever_waits_when_the_custodian_is_closed_is_told() -> None:
             pid = pair.primary.pid
             assert pid is not None
 
-            def step(batch: Batch) -> None:
-                batch.post(Cause("deposit", "x"), [Transfer("BTC", TEN, "outside", "", "available", "alice")])
-
             os.kill(pid, signal.SIGSTOP)
-            needs = Needs(positions=(("alice", "BTC"),), assets=("BTC",))
             asked = []
             for _ in range(3):  # Each goes out with a batch of its own, or waits for a turn; no answer comes to any.
-                asked.append(asyncio.create_task(custodian.do(step, needs)))
+                asked.append(asyncio.create_task(custodian.do(_deposited, ALICE)))
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
         results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
@@ -114,29 +118,34 @@ async def test_whoever_waits_when_the_custodian_is_closed_is_told() -> None:
         assert {type(result) for result in results} == {OutcomeUnknown}
 
 
-async def test_a_fence_ends_a_desk_that_waits_for_room(shared_pair: Pair) -> None:
-    async with Custodian(settings(shared_pair, "room")) as custodian:
-        await custodian.deposit("alice", "BTC", TEN, "wire-1")
-        async with Custodian(settings(shared_pair, "room")):
-            # As many turns as there may be batches, and more.
-            asked = [
-                asyncio.create_task(custodian.deposit("alice", "BTC", TEN, f"more-{n}")) for n in range(5 * STEPS_MAX)
-            ]
-            results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
-            assert all(isinstance(result, HeliographError) for result in results)
-            assert custodian.ended is not None
-            assert custodian.ended.done()
+async def test_a_fence_ends_a_desk_that_waits_for_room() -> None:
+    with Pair() as pair:
+        async with Custodian(settings(pair, "room")) as custodian:
+            await custodian.deposit("alice", "BTC", TEN, "wire-1")
+            pid = pair.primary.pid
+            assert pid is not None
+            async with Custodian(settings(pair, "room")):
+                os.kill(pid, signal.SIGSTOP)
+                asked = []
+                for _ in range(2 * FLIGHTS_MAX):
+                    asked.append(asyncio.create_task(custodian.do(_deposited, ALICE)))
+                    await asyncio.sleep(0.001)
+                os.kill(pid, signal.SIGCONT)
+                results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+                assert all(isinstance(result, HeliographError) for result in results)
+                assert custodian.ended is not None
+                with pytest.raises(SettlementError, match="fenced"):
+                    await asyncio.wait_for(custodian.ended, 5)
 
 
 async def test_the_order_of_what_was_asked_outlives_a_primary() -> None:
     with Pair() as pair:
         async with Custodian(settings(pair, "order")) as custodian:
             await custodian.deposit("alice", "BTC", TEN, "wire")
-            asked: list[asyncio.Task[Position]] = []
-            # Each withdrawal takes what the deposit before it brought; in any other order one of them is refused.
-            for n in range(600):
-                asked.append(asyncio.create_task(custodian.deposit("bob", "BTC", TEN, f"in-{n}")))
-                asked.append(asyncio.create_task(custodian.withdraw("bob", "BTC", TEN, f"out-{n}")))
+            # The withdrawals take all that the deposits brought; in any other order one of them is refused.
+            moves = [custodian.deposit("bob", "BTC", TEN, f"in-{n}") for n in range(900)]
+            moves += [custodian.withdraw("bob", "BTC", 2 * TEN, f"out-{n}") for n in range(450)]
+            asked = [asyncio.create_task(move) for move in moves]
             await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             pair.primary.kill()
             await asyncio.to_thread(pair.primary.start)
