@@ -16,7 +16,7 @@ from openoes_core.connection import RedisConnectionManager
 from openoes_core.custody import Custody
 from openoes_core.dealing import Asked, Dealing
 from openoes_core.errors import OpenOESError, SettlementError, ValidationError
-from openoes_core.fields import text, to_message
+from openoes_core.fields import text, to_fields
 from openoes_core.keys import KeyManager
 from openoes_core.places import configuration_of, place_of
 from openoes_core.publisher import StreamPublisher
@@ -178,7 +178,10 @@ class CreditManager:
             OpenOESError: a server refused, or is away.
 
         """
-        asked = Request(to_message(request))
+        try:
+            asked = Request(to_fields(request))
+        except ValidationError as e:
+            return self._said(Request(request), _rejection(request, e.message))
         try:
             request_id, order = faces.to_order(asked)
             custodian = asked["custodian"]
@@ -391,6 +394,9 @@ class CreditManager:
 
     def _response(self, request: Mapping[str, Any], row: Row) -> Response:
         credit = self.inventory(row.user, row.asset)
+        kept = self.inventory_manager
+        if isinstance(kept, CreditInventoryManager) and kept.client is None and credit is not None:
+            kept.update_inventory(credit)
         return Response(
             {
                 "custodian": text(request["custodian"]),
@@ -505,7 +511,7 @@ def _refusals(custodian: str) -> str:
     return f"link:{part(custodian)}:refused"
 
 
-def _rejection(asked: Request, reason: str, credit: CreditInventory | None = None) -> Response:
+def _rejection(asked: Mapping[str, Any], reason: str, credit: CreditInventory | None = None) -> Response:
     echoed = {name: asked.get(name, "") for name in ("custodian", "request_id", "uid", "asset", "c_change", "ci")}
     if credit is not None:
         echoed["ci"] = format(credit.amount, "f")

@@ -1,5 +1,8 @@
 """Requests for credit, from the custodian's call to the exchange's handler and back."""
 
+import subprocess
+import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -13,7 +16,7 @@ from openoes_core import (
     TimeoutError,  # noqa: A004 - the seeds' name
     ValidationError,
 )
-from openoes_exchange import ExchangeClient
+from openoes_exchange import CreditInventoryManager, CreditManager, ExchangeClient
 from openoes_wsp import CreditRequest, CreditRequestManager, WSPClient
 
 from heliograph.bus.embedded_pair import Pair
@@ -120,7 +123,7 @@ def test_d20_a_replayed_id_has_the_same_answer_and_no_second_effect(config: Conf
 
 def test_d20_a_refusal_stays_one(together: Configuration) -> None:
     with exchange(together) as party:
-        decrease = {**_wire("r1", "-5"), "ci": "0"}
+        decrease = {**_wire("r1", "-5"), "ci": ""}
         refused = party.process_credit_request(decrease)
         assert refused["status"] == "rejected"
         party.process_credit_request(_wire("r2", "+9"))
@@ -249,6 +252,23 @@ def test_d36_nothing_is_left_after_close(config: Configuration) -> None:
         # The connections' end is the end of whatever works on them.
 
 
+def test_d36_a_stop_waits_for_the_callback_at_work(config: Configuration) -> None:
+    at_work, go_on, done = threading.Event(), threading.Event(), Calls()
+
+    def slow(request: CreditRequest) -> None:
+        at_work.set()
+        assert go_on.wait(20)
+        done(request)
+
+    with exchange(config), wsp(config) as custodian:
+        custodian.add_credit_response_callback(slow)
+        custodian.request_credit_increase("u", "BTC", 5, **COINS)
+        assert at_work.wait(20)
+        threading.Timer(0.05, go_on.set).start()
+        custodian.stop_credit_response_processor()
+        assert len(done.messages) == 1
+
+
 def test_d04_a_constructor_that_fails_leaves_no_thread(pair: Pair, apart: Configuration) -> None:
     apart.set("settlement.custodian_key", "/nowhere/key.pem")
     with no_thread_left(), connected(apart) as manager, pytest.raises(ConfigurationError, match="go together"):
@@ -317,6 +337,41 @@ def test_an_update_outside_a_handler_is_at_once_on_one_server_and_refused_over_a
         pytest.raises(ConfigurationError, match="only the custodian"),
     ):
         party.update_credit_inventory("u", "BTC", 5)
+
+
+def test_an_inventory_in_memory_follows_what_is_granted(together: Configuration) -> None:
+    kept = CreditInventoryManager()
+    with no_thread_left(), connected(together) as manager:
+        credit = CreditManager(manager, inventory_manager=kept, config=together, auto_start_processor=False)
+        assert credit.process_credit_request({**_wire("r1", "+5"), "c_change": 5.0, "ci": 5})["status"] == "accepted"
+        assert kept.get_inventory("u", "BTC").amount == 5  # type: ignore[union-attr]
+        for bad in (float("nan"), float("inf"), object()):
+            assert credit.process_credit_request({**_wire("r2", "+5"), "c_change": bad})["status"] == "rejected"
+        assert kept.get_inventory("u", "BTC").amount == 5  # type: ignore[union-attr]
+
+
+def test_two_processes_on_one_server_take_turns(together: Configuration, tmp_path: Any) -> None:
+    """The second one writes where the first one does: each is the newest writer when its turn comes."""
+    together.save_to_file(tmp_path / "config.json")
+    script = """
+import sys
+from openoes_core import Configuration, RedisConnectionManager
+from openoes_exchange import CreditInventoryProcessor
+config = Configuration.from_file(sys.argv[1])
+with RedisConnectionManager(config.get("wsp_redis"), config.get("replica_redis")) as manager:
+    processor = CreditInventoryProcessor(manager, config)
+    for n in range(5):
+        processor.increase_credit_inventory("v", "BTC", 1, f"t{n}")
+"""
+    with exchange(together) as party, wsp(together) as custodian:
+        custodian.request_credit_increase("u", "BTC", 1, **COINS)
+        other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "config.json")])
+        while other.poll() is None:
+            assert custodian.request_credit_increase("u", "BTC", 1, **COINS).is_accepted()
+        assert other.returncode == 0
+        assert custodian.request_credit_increase("u", "BTC", 1, **COINS).is_accepted()
+        assert party.get_credit_inventory("v", "BTC").amount == 5  # type: ignore[union-attr]
+        assert custodian._custodies.of("ledger").call(lambda service: service.audit()).clean
 
 
 def test_an_exchange_notices_that_its_custodian_began_anew(apart: Configuration, pair: Pair) -> None:
