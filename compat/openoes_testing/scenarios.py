@@ -38,8 +38,8 @@ class TestScenario:
     it sets up and clears away by itself.
 
     Args:
-        wsp_client: the custodian's client, for a story of one's own.
-        exchange_client: the exchange's client, for a story of one's own.
+        wsp_client: the custodian's client; where both are given, credit and settlement are played by them.
+        exchange_client: the exchange's client.
         connection_manager: where to play; None: on a mock, or where `config` says.
         config: settings of the servers.
         use_mock: whether to play on a mock where no connection manager is given.
@@ -173,6 +173,8 @@ class CreditRequestScenario(TestScenario):
         return self._played(self._story)
 
     def _story(self) -> dict[str, Any]:
+        if self.wsp_client is not None and self.exchange_client is not None:
+            return self._over_clients()
         request = CreditRequestGenerator.generate_credit_request(is_increase=True)
         _expect(CreditRequestValidator.validate_credit_request(request))
         wire = CreditRequestGenerator.to_wire(request)
@@ -193,6 +195,17 @@ class CreditRequestScenario(TestScenario):
         assert amount(response["ci"]) == amount(wire["ci"]), "the answer is about another inventory"
         return {"request": wire, "response": response}
 
+    def _over_clients(self) -> dict[str, Any]:
+        """Play it with the two clients that were given, over whatever link they have."""
+        self.exchange_client.start_credit_request_processor(lambda _: self.approve)
+        wanted = CreditRequestGenerator.generate_credit_request(is_increase=True)
+        names = ("user_id", "asset", "amount", "chain", "address")
+        request = self.wsp_client.request_credit_increase(**{name: wanted[name] for name in names}, timeout=WAIT_S)
+        assert request.is_accepted() == self.approve, f"the answer is {request.status}: {request.reject_reason}"
+        granted = self.exchange_client.get_credit_inventory(wanted["user_id"], wanted["asset"])
+        assert (granted is not None) == self.approve, f"the credit is {granted}"
+        return {"request": request.to_stream_data(), "response": request.response.to_dict()}
+
 
 class SettlementScenario(TestScenario):
     """The exchange reports, the custodian confirms leg by leg, and the exchange has the confirmation."""
@@ -202,6 +215,8 @@ class SettlementScenario(TestScenario):
         return self._played(self._story)
 
     def _story(self) -> dict[str, Any]:
+        if self.wsp_client is not None and self.exchange_client is not None:
+            return self._over_clients()
         report = SettlementGenerator.generate_settlement_report()
         _expect(SettlementValidator.validate_settlement_report(report))
         wire = SettlementGenerator.to_wire(report)
@@ -221,6 +236,28 @@ class SettlementScenario(TestScenario):
         moved = [(leg["asset_id"], leg["amount"]) for leg in json.loads(confirmed["details"])["assets_transferred"]]
         assert moved == legs, "other legs were transferred than were reported"
         return {"report": wire, "confirmation": confirmed}
+
+    def _over_clients(self) -> dict[str, Any]:
+        """Play it with the two clients that were given: a user with credit sells some of it, and that settles."""
+        exchange, wsp = self.exchange_client, self.wsp_client
+        exchange.start_credit_request_processor(lambda _: True)
+        user, asset = DataGenerator.generate_user_id(), DataGenerator.generate_asset()
+        wsp.request_credit_increase(user, asset, 2, chain=DataGenerator.generate_chain(), address="any", timeout=WAIT_S)
+        exchange.account_integration.set_account(user, asset, 2)
+        exchange.update_account(user, asset, "0.5", "sell")
+        made = next(each for each in exchange.generate_settlement_reports() if each.user_id == user)
+        self._until(lambda: any(each.report_id == made.report_id for each in wsp.process_settlement_reports()))
+        assert wsp.confirm_settlement(made.report_id), f"not confirmed: {wsp.settlement_client.refusals}"
+        self._until(made.is_completed)
+        confirmed = exchange.get_settlement_confirmation(made.report_id)
+        return {"report": made.to_stream_data(), "confirmation": confirmed.to_stream_data()}
+
+    @staticmethod
+    def _until(holds: Callable[[], bool]) -> None:
+        ends_s, pause = time.monotonic() + WAIT_S, threading.Event()
+        while not holds():
+            assert time.monotonic() < ends_s, f"it did not come to be within {WAIT_S:g} s"
+            pause.wait(PAUSE_S)
 
 
 class EventHandlingScenario(TestScenario):
@@ -271,7 +308,7 @@ class IntegrationScenario(TestScenario):
     def _story(self) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for kind in (CreditRequestScenario, EventHandlingScenario, SettlementScenario):
-            told |= kind(connection_manager=self._manager()).run()
+            told |= kind(self.wsp_client, self.exchange_client, self._manager()).run()
         return told
 
 
