@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from heliograph.errors import SettlementError
 from heliograph.model.settlement import Cancel, CreditOrder, Decision, Verdict
@@ -461,5 +461,5 @@ class Link(RuleBasedStateMachine):
         assert self.p.positions == books.positions
 
 
-Link.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
-test_link = Link.TestCase
+def test_whatever_happens_in_whatever_order_the_link_holds() -> None:
+    run_state_machine_as_test(Link, settings=settings(max_examples=60, stateful_step_count=60))
