@@ -60,6 +60,7 @@ class CreditRequestManager:
         self._callbacks: list[Callback] = []
         self._changed: Listening[CreditRequest] = Listening("credit responses", self._call_back)
         self._custodies.listen(self._told)
+        connection_manager.before_close(self.close)
         if auto_start_processor:
             self.start_response_processor()
 

@@ -58,6 +58,7 @@ class PledgeManager:
         self._running = False
         self._tail: Tail | None = None
         self._custodies.listen(self._told)
+        connection_manager.before_close(self.close)
         if auto_start_processor:
             self.start_response_processor()
 

@@ -67,6 +67,7 @@ class SettlementClient:
         self._news: Listening[None] = Listening("settlement reports", lambda _: self._hand_to_callbacks())
         self._tail: Tail | None = None
         self._custodies.listen(self._told)
+        connection_manager.before_close(self.close)
         if auto_start_processor:
             self.start_settlement_processor()
 

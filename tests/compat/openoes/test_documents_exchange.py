@@ -59,7 +59,6 @@ def test_example_2_approves_once_and_reports(
 
         monkeypatch.setattr(ExchangeClient, "start_credit_request_processor", begun)
         names = play(document, 2)
-        names["exchange_client"].close()
         assert asked.is_accepted()
         assert asked.new_balance == 15
         said = capsys.readouterr().out
@@ -82,7 +81,6 @@ def test_example_12_answers_by_the_rules(
         assert granted.is_accepted()
         assert "Processing request: {" in capsys.readouterr().out
         assert names["credit_manager"].get_credit_inventory("user123", "BTC").amount == 10
-        names["credit_manager"].stop_processor()
 
 
 def test_example_13_settles_what_the_accounts_changes_imply(document: str, config: Configuration) -> None:

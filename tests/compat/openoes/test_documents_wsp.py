@@ -50,20 +50,19 @@ def test_example_1_asks_settles_and_listens(
             _sold(party)
             wait_until(lambda: before.settlement_client._look() or before.get_settlement_reports())
         names = play(document, 1)
-        try:
-            said = capsys.readouterr().out
-            assert "Credit increase accepted, new balance: 12.5\n" in said
-            assert "Settlement report for user123: BTC -2.5\n" in said
-            assert names["connection_manager"].closed
-        finally:
-            names["wsp_client"].close()
+        said = capsys.readouterr().out
+        assert "Credit increase accepted, new balance: 12.5\n" in said
+        assert "Settlement report for user123: BTC -2.5\n" in said
+        assert names["connection_manager"].closed
+        names["wsp_client"].close()
+        names["connection_manager"].close()
 
 
 def test_example_1_is_told_of_a_rejection(
     document: str, config: Configuration, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with no_thread_left(), exchange(config, approved_assets=["ETH"]):
-        play(document, 1)["wsp_client"].close()
+        play(document, 1)
         assert "Credit increase rejected: the asset BTC is not approved\n" in capsys.readouterr().out
 
 
@@ -74,7 +73,6 @@ def test_example_8_waits_for_the_answer(document: str, pair: Pair, config: Confi
         assert (response.status, response.new_balance, response.reject_reason) == ("accepted", 10, "")
         assert response.custodian_id == "ledger"
         wait_until(lambda: manager.get_replica_client().hget("CI:user123:BTC", "amount") == "10")
-        names["credit_manager"].close()
 
 
 def test_example_9_returns_the_reports(document: str, config: Configuration) -> None:
@@ -87,7 +85,6 @@ def test_example_9_returns_the_reports(document: str, config: Configuration) -> 
         (report,) = names["reports"]
         assert (report.user_id, report.asset, report.amount) == ("user123", "BTC", -2.5)
         assert names["settlement_client"].process_settlement_reports() == []
-        names["settlement_client"].close()
 
 
 def test_example_10_pledges(document: str, config: Configuration) -> None:
@@ -98,7 +95,6 @@ def test_example_10_pledges(document: str, config: Configuration) -> None:
         wait_until(pledge.is_approved)
         (response,) = manager_of.process_pledge_responses(run_once=True)
         assert (response.request_id, response.vault_id) == (pledge.request_id, pledge.vault_id)
-        manager_of.close()
 
 
 def test_example_11_tells_the_balance(document: str, config: Configuration) -> None:
@@ -109,5 +105,3 @@ def test_example_11_tells_the_balance(document: str, config: Configuration) -> N
         vault.add_asset("user456", "ETH", 2, "Ethereum", "0x...")
         names = play(document, 11, {"connection_manager": manager, "config": config})
         assert names["balance"] == 9.25
-        names["vault_manager"].close()
-        vault.close()
