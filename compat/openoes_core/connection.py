@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -137,8 +138,14 @@ class RedisConnectionManager:
 
     def close(self) -> None:
         """Close every connection that was made here; a second time does nothing."""
-        while self._before:
-            self._before.pop()()
+        before, self._before = self._before, []
+        with ExitStack() as stack:
+            # Whatever one of them raises, the others are called, and the connections go.
+            stack.callback(self._disconnect)
+            for function in before:
+                stack.callback(function)
+
+    def _disconnect(self) -> None:
         with self._closing:
             self.closed = True
             while self._owned:

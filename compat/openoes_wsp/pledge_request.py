@@ -2,22 +2,19 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, get_args
 
 from openoes_core.amount import Amount, amount
 from openoes_core.errors import ValidationError
 from openoes_core.fields import to_message
 
+from heliograph.settlement.pledge import TRANSITIONS, State
 from openoes_wsp.vault_asset import positive
 
 _NEXT: Final[Mapping[str, frozenset[str]]] = {
-    "pending": frozenset({"submitted", "failed"}),
-    "submitted": frozenset({"approved", "rejected"}),
-    "approved": frozenset(),
-    "rejected": frozenset(),
-    "failed": frozenset(),
+    state: frozenset(after for (before, _), after in TRANSITIONS.items() if before == state)
+    for state in get_args(State)
 }
-"""As `heliograph.settlement.pledge` has it; a pledge that was not sent by us may also be answered."""
 
 
 class PledgeRequest:

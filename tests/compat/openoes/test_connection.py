@@ -71,6 +71,19 @@ def test_d36_close_is_idempotent_and_leaves_no_connection(shared_valkey: Server,
         manager.get_wsp_client()
 
 
+def test_d36_what_works_on_connections_ends_before_them_whatever_it_raises(shared_valkey: Server) -> None:
+    manager = RedisConnectionManager(_config(shared_valkey))
+    ended: list[str] = []
+    manager.before_close(lambda: ended.append(f"first, open: {not manager.closed}"))
+    manager.before_close(lambda: 1 // 0)
+    manager.before_close(lambda: ended.append("last"))
+    with pytest.raises(ZeroDivisionError):
+        manager.close()
+    assert ended == ["last", "first, open: True"]
+    assert manager.closed
+    manager.close()
+
+
 def test_a_client_that_was_handed_over_stays_its_owners(client: redis.Redis) -> None:
     manager = RedisConnectionManager(wsp_client=client, replica_client=client)
     assert manager.get_wsp_client() is manager.get_replica_client() is client

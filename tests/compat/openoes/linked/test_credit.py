@@ -252,6 +252,16 @@ def test_d36_nothing_is_left_after_close(config: Configuration) -> None:
         # The connections' end is the end of whatever works on them.
 
 
+def test_d36_nothing_is_left_either_when_the_servers_are_gone(tmp_path: Any) -> None:
+    with no_thread_left(), Pair() as pair:
+        config = settings(pair, tmp_path)
+        with exchange(config), wsp(config) as custodian:
+            assert custodian.request_credit_increase("u", "BTC", 5, **COINS).is_accepted()
+            pair.stop()
+            began_s = time.monotonic()
+        assert time.monotonic() - began_s < 10
+
+
 def test_d36_a_stop_waits_for_the_callback_at_work(config: Configuration) -> None:
     at_work, go_on, done = threading.Event(), threading.Event(), Calls()
 
