@@ -88,7 +88,9 @@ def test_keys_are_read_with_the_messages_that_they_may_sign(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "line", ["theirs", "theirs !", f"{key_line(PUBLIC)} 1 2", f"{key_line(PUBLIC)} x", "theirs QUJD", ""]
+    "line",
+    ["theirs", "theirs !", f"{key_line(PUBLIC)} 1 2", f"{key_line(PUBLIC)} x", "theirs QUJD", ""],
+    ids=["no key", "no base64", "too much", "no number", "too short", "nothing"],  # A fresh key is in some.
 )
 def test_a_line_that_is_no_key_is_told(line: str, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text(line + "\n")
