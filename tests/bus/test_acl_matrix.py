@@ -47,6 +47,8 @@ FAMILIES: Final = {
     "answers' face": "mirror:credit:response",
     "pledge answers' face": "mirror:pledge:response",
     "reports' face": "mirror:settlement:report",
+    "notifications": "exchange:stream:notification:acme",
+    "other link's notifications": "exchange:stream:notification:other",
     "demand": "feed:demand",
     "workers": "feed:workers",
     "merged feed": "feed:binance:spot:3",
@@ -54,7 +56,7 @@ FAMILIES: Final = {
     "other venue's trades": "kraken:BTCUSD:trades",
 }
 CUSTODIANS = ("requests' face", "pledges' face", "confirmations' face")
-EXCHANGES = ("answers' face", "pledge answers' face", "reports' face")
+EXCHANGES = ("answers' face", "pledge answers' face", "reports' face", "notifications")
 RING = ("mailbox", "last mailbox")
 LEDGER = ("credit", "writer", "cursor", "outbox", "request", "out", "acked", "quarantine", "position", "journal")
 MARKET = ("demand", "workers", "merged feed", "trades")

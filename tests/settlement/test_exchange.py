@@ -97,7 +97,12 @@ async def test_credit_is_granted_and_given_back(pair: Pair, link: str, tmp_path:
             return cursor.pruned == 2
 
         await eventually(forgotten)
-        assert await replica.ask("XLEN", link_keys.CREDIT_RESPONSES) >= 2
+
+        async def shown() -> bool:
+            answers, events = link_keys.CREDIT_RESPONSES, link_keys.notifications(link)
+            return await replica.ask("XLEN", answers) >= 2 and await replica.ask("XLEN", events) >= 2
+
+        await eventually(shown)
 
 
 async def test_a_decision_by_hand_comes_when_it_comes(pair: Pair, link: str, tmp_path: Path) -> None:

@@ -136,6 +136,16 @@ def test_what_the_seeds_wire_must_not_say_is_refused(changes: dict[str, str], co
     assert refused.value.code == code
 
 
+def test_an_event_for_onlookers_has_the_seeds_fields_and_the_same_id_each_time() -> None:
+    told = [faces.notification("acme", "exchange", "credit:response", "r1", {"status": "accepted"}, AT_NS)] * 2
+    again = faces.notification("acme", "exchange", "credit:response", "r2", {}, AT_NS)
+    assert told[0].stream == "exchange:stream:notification:acme"
+    assert set(told[0].fields) == {"event_id", "event_type", "source", "timestamp", "data", "metadata"}
+    assert told[0].fields["timestamp"] == "1700000000000"
+    assert json.loads(told[0].fields["data"]) == {"status": "accepted"}
+    assert told[0].fields["event_id"] == told[1].fields["event_id"] != again.fields["event_id"]
+
+
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(BadValue, match="'uid'"):
         faces.to_order({"request_id": "r"})

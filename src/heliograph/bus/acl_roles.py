@@ -184,6 +184,11 @@ def faces(owner: Role) -> tuple[str, ...]:
     return (link_keys.CREDIT_RESPONSES, link_keys.PLEDGE_RESPONSES, link_keys.SETTLEMENT_REPORTS)
 
 
+def _shown(link: str) -> tuple[str, ...]:
+    """Return all that the exchange appends to for onlookers."""
+    return (*faces(Role.EXCHANGE), link_keys.notifications(link))
+
+
 def _owned(link: str) -> tuple[str, ...]:
     part = link_keys.part(link)
     return (f"link:{part}:*", f"ledger:{part}:*", "CI:*")
@@ -194,14 +199,14 @@ def _exchange(names: Names, place: Place) -> Sequence[Grant]:
         return ()
     read = ("CI:*", link_keys.out(names.link), link_keys.acked(names.link), *faces(Role.CUSTODIAN))
     return (
-        Grant(Access.WRITE, ("xadd",), (*link_keys.ring(names.link), *faces(Role.EXCHANGE))),
+        Grant(Access.WRITE, ("xadd",), (*link_keys.ring(names.link), *_shown(names.link))),
         Grant(Access.READ, _LOOK, read),
     )
 
 
 def _custodian(names: Names, place: Place) -> Sequence[Grant]:
     if place is Place.REPLICA:
-        return (Grant(Access.READ, (*_LOOK, "xinfo|stream"), (*link_keys.ring(names.link), *faces(Role.EXCHANGE))),)
+        return (Grant(Access.READ, (*_LOOK, "xinfo|stream"), (*link_keys.ring(names.link), *_shown(names.link))),)
     if place is Place.BUS:
         return ()
     own = faces(Role.CUSTODIAN)
@@ -211,7 +216,7 @@ def _custodian(names: Names, place: Place) -> Sequence[Grant]:
 def _auditor(names: Names, place: Place) -> Sequence[Grant]:
     if place is Place.BUS:
         return ()
-    read = (*_owned(names.link), *faces(Role.CUSTODIAN), *link_keys.ring(names.link), *faces(Role.EXCHANGE))
+    read = (*_owned(names.link), *faces(Role.CUSTODIAN), *link_keys.ring(names.link), *_shown(names.link))
     return (Grant(Access.READ, _AUDIT, read),)
 
 

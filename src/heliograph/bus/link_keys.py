@@ -39,6 +39,11 @@ def unpart(text: str) -> str:
     return unquote(text)
 
 
+def notifications(link: str) -> str:
+    """Return the exchange's stream of events for onlookers, on R: what was decided, and what was settled."""
+    return f"exchange:stream:notification:{part(link)}"
+
+
 def writer(link: str) -> str:
     """Return P's hash of who may write: `epoch`, `owner`."""
     return f"link:{part(link)}:writer"

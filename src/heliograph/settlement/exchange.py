@@ -63,6 +63,8 @@ PRUNE_S: Final = 0.1
 """How often acknowledged answers are deleted: each time is a write on the disk, which decisions wait for."""
 QUIET_S: Final = 0.5
 
+SOURCE: Final = "exchange"
+"""Who tells, in the events for onlookers."""
 POINTS: Final = ("read", "taken", "chosen", "decided", "sending", "sent", "acknowledged", "pruned")
 """Where a process may die, in its loops; the journal has points of its own."""
 
@@ -360,6 +362,10 @@ class Exchange:
             if receipt.kind == "confirmation" and receipt.outcome == "taken":
                 cycle = await self._call(self._journal.cycle, receipt.id)
                 if cycle is not None:
+                    told = {"cycle_id": cycle.id, "attempt": str(cycle.attempt), "status": cycle.state}
+                    about, now_ns = f"{cycle.id}/{cycle.attempt}", self._clock.now_ns()
+                    done = faces.notification(self.link, SOURCE, "settlement:completion", about, told, now_ns)
+                    self._onlookers.show([done])
                     self._tell(cycle)
             elif receipt.kind == "cancel" and receipt.outcome == "taken":
                 row = await self._call(self._journal.request, receipt.id)
@@ -461,7 +467,11 @@ class Exchange:
             if order is not None and row.state != "pending":
                 limit = self._journal.account(row.user, row.asset).limit
                 decision = Decision(row.state, row.code, row.reason, row.decided_ns)
-                shown.append(faces.of_decision(self.settings.custodian, row.id, order, decision, limit))
+                face = faces.of_decision(self.settings.custodian, row.id, order, decision, limit)
+                shown.append(face)
+                shown.append(
+                    faces.notification(self.link, SOURCE, "credit:response", row.id, face.fields, row.decided_ns)
+                )
         return shown
 
     async def _send(self) -> None:

@@ -4,6 +4,7 @@ The link is the truth; a face is for readers of the seeds' wire, appended by the
 Times are seconds since the Unix epoch, amounts decimal text. A report of many users has one entry a user, as there.
 """
 
+import uuid
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Literal
@@ -11,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from heliograph.bus import link_keys
-from heliograph.clock import NS_PER_S
+from heliograph.clock import NS_PER_MS, NS_PER_S
 from heliograph.model.numbers import parse
 from heliograph.model.settlement import (
     BadValue,
@@ -197,6 +198,29 @@ def of_confirmation(cycle_id: str, legs: Iterable[Leg], confirmation: Confirmati
         }
         faces.append(Face(link_keys.SETTLEMENT_CONFIRMATIONS, fields))
     return faces
+
+
+def notification(link: str, source: str, event_type: str, about: str, data: Mapping[str, str], at_ns: int) -> Face:
+    """Return an event for onlookers, whose id is the same each time that it is told.
+
+    Args:
+        link: on which link.
+        source: who tells.
+        event_type: as the seeds' events have it, such as `credit:response`.
+        about: the request or cycle.
+        data: what is told.
+        at_ns: when it happened.
+
+    """
+    fields = {
+        "event_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{link}/{event_type}/{about}")),
+        "event_type": event_type,
+        "source": source,
+        "timestamp": str(at_ns // NS_PER_MS),
+        "data": msgspec.json.encode(data).decode(),
+        "metadata": msgspec.json.encode({"link": link}).decode(),
+    }
+    return Face(link_keys.notifications(link), fields)
 
 
 def report_id(cycle_id: str, user: str) -> str:
