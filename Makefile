@@ -25,13 +25,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml compat/pyproject.toml
 demo: setup ## live candles of all venues, simulated, through a server, on your screen (ARGS="--headless --duration 20")
 	@$(BIN)/heliograph demo $(ARGS)
 
-# Two at a time, but for the tests that kill processes and the venues' own clients: those need the machine.
+# Three at a time, since most of a test is waiting, but for the tests that kill processes and the venues' own clients: those need the machine.
 APART := tests/conformance tests/faults/test_kills.py tests/faults/test_shared_feeds.py tests/faults/test_cluster_nodes.py \
   tests/faults/test_settlement_kills.py
 
 test: setup ## the test suite (ARGS="-k name" to choose)
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(APART:%=--ignore=%)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(APART:%=--ignore=%)
 	@$(BIN)/python -m pytest $(APART)
 else
 	@$(BIN)/python -m pytest $(ARGS)
