@@ -61,12 +61,13 @@ def test_d16_d15_each_key_is_written_on_one_node_only(apart: Configuration, pair
         custodian.request_credit_increase("u", "BTC", 5, **COINS)
         replica = party.connection_manager.get_replica_client()
         wait_until(lambda: replica.hget("CI:u:BTC", "amount") == "5")
-        wait_until(lambda: replica.xlen(KeyManager.credit_response_stream()))
+        events = "exchange:stream:notification:ledger"
+        wait_until(lambda: replica.xlen(KeyManager.credit_response_stream()) and replica.xlen(events))
         primary = custodian.connection_manager.get_wsp_client()
         mine, theirs = set(primary.keys("*")), set(replica.keys("*"))
         assert mine < theirs
         own = theirs - mine
-        assert own == {"exchange:stream:ledger:answer:0", KeyManager.credit_response_stream()}
+        assert own == {"exchange:stream:ledger:answer:0", KeyManager.credit_response_stream(), events}
         assert primary.hgetall("CI:u:BTC") == replica.hgetall("CI:u:BTC")
 
 
